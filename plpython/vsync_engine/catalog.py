@@ -1,0 +1,166 @@
+"""What the catalog says about a stored document query: `vsync_internal.document_catalog` as dataclasses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot.dialects.postgres import Postgres
+
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a relation or an output of the query; types have their domains stripped.
+
+    type: as `format_type` writes it, with modifier and, outside pg_catalog, with schema. ordered: has a default
+    btree operator class. collation: None for the database's default. generated_from: for a generated column the
+    columns of its expression.
+    """
+
+    name: str
+    number: int
+    type: str
+    type_schema: str
+    type_name: str
+    ordered: bool
+    collation: str | None
+    generated_from: tuple[str, ...]
+
+    @property
+    def builtin(self) -> bool:
+        """Whether the type lives in pg_catalog."""
+        return self.type_schema == "pg_catalog"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation the query reads. kind and persistence are pg_class' letters; primary_key is in key order."""
+
+    oid: int
+    schema: str
+    name: str
+    visible: bool
+    kind: str
+    persistence: str
+    partition: bool
+    parents: tuple[str, ...]
+    children: int
+    foreign_partitions: bool
+    primary_key: tuple[str, ...]
+    primary_key_valid: bool
+    columns: tuple[Column, ...]
+
+    def __str__(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function the query calls, by name or through operators. volatility and kind are pg_proc's letters.
+
+    As text it is what ALTER FUNCTION takes; the server's own go without their schema.
+    """
+
+    schema: str
+    name: str
+    arguments: str
+    volatility: str
+    kind: str
+    returns_set: bool
+    operators: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.schema == "pg_catalog":
+            return f"{self.name}({self.arguments})"
+        return f"{quoted(self.schema)}.{quoted(self.name)}({self.arguments})"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All facts about one stored document query.
+
+    depends: (relation oid, column name, column number) as pg_depend has them; session_values: numbers of
+    SQLValueFunctionOp; whole_row: whether the query tree refers to some relation's row as a whole.
+    """
+
+    text: str
+    name: str
+    outputs: tuple[Column, ...]
+    relations: tuple[Relation, ...]
+    depends: tuple[tuple[int, str, int], ...]
+    functions: tuple[Function, ...]
+    session_values: tuple[int, ...]
+    whole_row: bool
+
+
+def quoted(name: str) -> str:
+    """An identifier, in double quotes where SQL needs them or might."""
+    if _PLAIN_NAME.fullmatch(name) and name.upper() not in Postgres.Tokenizer.KEYWORDS:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def from_mapping(facts: Mapping[str, Any]) -> Catalog:
+    """Read the answer of `vsync_internal.document_catalog`; KeyError where it has another shape."""
+    return Catalog(
+        text=facts["text"],
+        name=facts["document"]["name"],
+        outputs=tuple(_column(column) for column in facts["outputs"]),
+        relations=tuple(_relation(relation) for relation in facts["relations"]),
+        depends=tuple((row["relation"], row["column"], row["number"]) for row in facts["depends"]),
+        functions=tuple(_function(function) for function in facts["functions"]),
+        session_values=tuple(facts["session_values"]),
+        whole_row=facts["whole_row"],
+    )
+
+
+def _column(facts: Mapping[str, Any]) -> Column:
+    return Column(
+        name=facts["name"],
+        number=facts["number"],
+        type=facts["type"],
+        type_schema=facts["type_schema"],
+        type_name=facts["type_name"],
+        ordered=facts["ordered"],
+        collation=facts["collation"],
+        generated_from=tuple(facts["generated_from"] or ()),
+    )
+
+
+def _relation(facts: Mapping[str, Any]) -> Relation:
+    key: Mapping[str, Any] = facts["primary_key"] or {"columns": (), "valid": False}
+    return Relation(
+        oid=facts["oid"],
+        schema=facts["schema"],
+        name=facts["name"],
+        visible=facts["visible"],
+        kind=facts["kind"],
+        persistence=facts["persistence"],
+        partition=facts["partition"],
+        parents=tuple(facts["parents"]),
+        children=facts["children"],
+        foreign_partitions=facts["foreign_partitions"],
+        primary_key=tuple(key["columns"]),
+        primary_key_valid=key["valid"],
+        columns=tuple(_column(column) for column in facts["columns"]),
+    )
+
+
+def _function(facts: Mapping[str, Any]) -> Function:
+    return Function(
+        schema=facts["schema"],
+        name=facts["name"],
+        arguments=facts["arguments"],
+        volatility=facts["volatility"],
+        kind=facts["kind"],
+        returns_set=facts["returns_set"],
+        operators=tuple(facts["operators"]),
+    )

@@ -1,0 +1,266 @@
+"""One claim, from rendered text to published vectors. No transaction is open while the model runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeVar
+
+import orjson
+
+from vsync_engine import chunk, models, statements
+from vsync_engine.errors import EngineError
+from vsync_engine.host import Host, HostError, value
+from vsync_engine.model import Encoded, Model, plan_batches
+
+T = TypeVar("T")
+
+_PUBLISH_EVERY = 1.0  # seconds
+_PUBLISHED_TOGETHER = 1024  # documents
+_BUSY = 0.05  # seconds until a text that another claim is embedding is looked at again
+_TRANSIENT = {"40001", "40P01", "55P03"}
+_ATTEMPTS = 5
+_LONGEST_MESSAGE = 500  # characters
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the installation, read once a call of work(); vsync.settings says what they mean."""
+
+    threads: int
+    batch_tokens: int
+    memory_limit_mb: int
+    claim_limit: int
+    lease_seconds: int
+    poll_ms: int
+
+
+@dataclass
+class _Document:
+    key: str
+    hash: str
+    chunks: list[str]
+    hashes: list[str]
+    missing: set[str] = field(default_factory=set[str])  # hashes of texts without a vector yet
+
+
+@dataclass
+class _Text:
+    content: str
+    hash: str
+    documents: list[_Document]
+    encoded: Encoded | None = None
+    vector: str | None = None  # None where the database has it
+    fresh: bool = False  # embedded here and not published yet
+
+
+@dataclass
+class Claim:
+    """Keys of one version under a fencing token. attend: called between batches, to let fresher work pass."""
+
+    host: Host
+    token: int
+    keys: list[str]
+    model: Model
+    chunking: dict[str, Any] | None
+    settings: Settings
+    attend: Callable[[], None]
+
+    def work(self) -> None:
+        """Render, skip, chunk, embed, publish; what is left when this ends, for whatever reason, is free again."""
+        try:
+            self._refresh(list(self._render(self.keys)))
+        except BaseException:
+            self.host.rollback()
+            self._release()
+            raise
+        self._release()
+
+    def _release(self) -> None:
+        transaction(self.host, lambda: self.host.rows(statements.RELEASE, self.token))
+
+    def _render(self, keys: list[str]) -> Iterator[_Document]:
+        try:
+            rows = transaction(self.host, lambda: self.host.rows(statements.RENDER, self.token, keys))
+        except HostError as error:
+            if len(keys) == 1:
+                self._fail(keys, error)
+                return
+            yield from self._render(keys[: len(keys) // 2])
+            yield from self._render(keys[len(keys) // 2 :])
+            return
+        for row in rows:
+            try:
+                yield self._document(row["key"], row["content"], row["hash"])
+            except EngineError as error:
+                self._fail([row["key"]], error)
+
+    def _document(self, key: str, content: str, digest: str) -> _Document:
+        if self.chunking is None:
+            return _Document(key, digest, [content], [digest])
+        tokens, overlap = self.chunking["tokens"], self.chunking.get("overlap", 0)
+        chunks = chunk.split(content, self.model.tokenizer, tokens=tokens, overlap=overlap)
+        return _Document(key, digest, chunks, [sha256(part.encode()).hexdigest() for part in chunks])
+
+    def _refresh(self, documents: list[_Document]) -> None:
+        texts = self._reserve(documents)
+        ready = [document for document in documents if document.chunks and not document.missing]
+        pending = list(self._encoded([text for text in texts.values() if text.fresh]))
+        sent = 0
+        renewed = published = time.monotonic()
+        for batch in plan_batches([len(encoded.ids) for _, encoded in pending], self.settings.batch_tokens):
+            members = [pending[i] for i in batch]
+            sent += len(members)
+            ready.extend(self._embed(members))
+            now = time.monotonic()
+            if now - renewed > self.settings.lease_seconds / 3:
+                if not transaction(self.host, lambda: value(self.host, statements.RENEW, self.token)):
+                    return  # somebody else has it
+                renewed = now
+            if now - published > _PUBLISH_EVERY or len(ready) >= _PUBLISHED_TOGETHER:
+                self._publish(ready, texts, sent)
+                ready, sent, published = [], 0, now
+            self.attend()
+        self._publish(ready, texts, sent)
+
+    def _reserve(self, documents: list[_Document]) -> dict[str, _Text]:
+        """Return the texts by hash; fresh are those that this claim embeds. Documents with a busy text are handed back."""
+        texts: dict[str, _Text] = {}
+        for document in documents:
+            for content, digest in zip(document.chunks, document.hashes, strict=True):
+                text = texts.setdefault(digest, _Text(content, digest, [], fresh=True))
+                if digest not in document.missing:
+                    document.missing.add(digest)
+                    text.documents.append(document)
+        if not texts:
+            return texts
+        rows = transaction(self.host, lambda: self.host.rows(statements.RESERVE, self.token, sorted(texts)))
+        busy: set[str] = set()
+        for row in rows:
+            text = texts[row["hash"]]
+            text.fresh = False
+            for document in text.documents:
+                document.missing.discard(text.hash)
+                if row["state"] == "busy":
+                    busy.add(document.key)
+        if busy:
+            keys = sorted(busy)
+            transaction(self.host, lambda: self.host.rows(statements.POSTPONE, self.token, keys, _BUSY))
+        for document in documents:
+            if document.key in busy:
+                document.chunks = []
+                for digest in document.missing:
+                    texts[digest].documents.remove(document)
+        return {digest: text for digest, text in texts.items() if text.documents or not text.fresh}
+
+    def _encoded(self, texts: list[_Text]) -> Iterator[tuple[_Text, Encoded]]:
+        try:
+            encoded = self.model.encode([text.content for text in texts], "passage")
+        except Exception as error:
+            if len(texts) == 1:
+                self._fail([document.key for document in texts[0].documents], error)
+                return
+            yield from self._encoded(texts[: len(texts) // 2])
+            yield from self._encoded(texts[len(texts) // 2 :])
+            return
+        for text, tokens in zip(texts, encoded, strict=True):
+            text.encoded = tokens
+            yield text, tokens
+
+    def _embed(self, batch: list[tuple[_Text, Encoded]]) -> Iterator[_Document]:
+        """Embed a batch, in halves where it fails; yield the documents that have all their vectors now."""
+        try:
+            vectors = self.model.run([encoded for _, encoded in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                self._fail([document.key for document in batch[0][0].documents], error)
+                return
+            yield from self._embed(batch[: len(batch) // 2])
+            yield from self._embed(batch[len(batch) // 2 :])
+            return
+        for (text, _), vector in zip(batch, vectors, strict=True):
+            text.vector = models.as_text(vector)
+            for document in text.documents:
+                document.missing.discard(text.hash)
+                if not document.missing and document.chunks:
+                    yield document
+
+    def _publish(self, documents: list[_Document], texts: dict[str, _Text], sent: int) -> None:
+        if not documents and not sent:
+            return
+        rows = orjson.dumps([row for document in documents for row in _rows(document, texts)]).decode()
+        try:
+            transaction(self.host, lambda: self.host.rows(statements.PUBLISH, self.token, rows, sent))
+        except HostError as error:
+            if len(documents) <= 1:
+                self._fail([document.key for document in documents], error)
+                return
+            self._publish(documents[: len(documents) // 2], texts, sent)
+            self._publish(documents[len(documents) // 2 :], texts, 0)
+            return
+        for document in documents:
+            for digest in document.hashes:
+                texts[digest].fresh = False
+
+    def _fail(self, keys: list[str], error: Exception) -> None:
+        transaction(self.host, lambda: self.host.rows(statements.FAIL, self.token, keys, described(error)))
+
+
+def _rows(document: _Document, texts: dict[str, _Text]) -> Iterable[dict[str, object]]:
+    for i, (content, digest) in enumerate(zip(document.chunks, document.hashes, strict=True)):
+        text = texts[digest]
+        yield {
+            "key": document.key,
+            "chunk": i,
+            "content": content,
+            "hash": digest,
+            "document": document.hash,
+            "vector": text.vector,
+            "truncated": text.encoded is not None and text.encoded.truncated,
+            "fresh": text.fresh,
+        }
+
+
+def transaction(host: Host, call: Callable[[], T]) -> T:
+    """Run a call in a transaction of its own; again after a deadlock or a lost race. HostError otherwise."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            result = call()
+            host.commit()
+            return result
+        except HostError as error:
+            host.rollback()
+            if is_fatal(error):
+                raise Interrupted(error) from error
+            if error.sqlstate not in _TRANSIENT or attempt == _ATTEMPTS:
+                raise
+            time.sleep(0.01 * attempt)
+    raise AssertionError
+
+
+class Interrupted(Exception):
+    """The session was told to stop, or cannot go on, whatever the document: cancelled, shut down, disk full."""
+
+    def __init__(self, error: HostError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def is_fatal(error: HostError) -> bool:
+    """Tell whether an error is the session's and not a document's."""
+    return error.sqlstate in ("", "53100", "53300", "25P03") or error.sqlstate[:2] in ("57", "58", "08")
+
+
+def described(error: Exception) -> str:
+    """Return an error as the JSON that vsync.failures shows; cut at a character, never inside one."""
+    sqlstate = error.sqlstate if isinstance(error, (EngineError, HostError)) else "VS102"
+    message = error.message if isinstance(error, (EngineError, HostError)) else f"{type(error).__name__}: {error}"
+    detail = error.detail if isinstance(error, (EngineError, HostError)) else ""
+    fields = {"sqlstate": sqlstate, "message": message[:_LONGEST_MESSAGE], "detail": detail[:_LONGEST_MESSAGE]}
+    return orjson.dumps({name: _storable(text) for name, text in fields.items()}).decode()
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,0 +1,94 @@
+"""What the PL/Python functions call: JSON and plain values in, JSON and plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NoReturn
+
+import orjson
+import plpy
+
+from vsync_engine import __version__, chunk, document, model, models, statements, worker
+from vsync_engine.errors import EngineError
+from vsync_engine.host import HostError, PlpyHost, value
+from vsync_engine.layout import ModelSpec
+
+
+@cache
+def _host() -> PlpyHost:
+    return PlpyHost(plpy)
+
+
+def version() -> str:
+    """Return the engine's version."""
+    return __version__
+
+
+def inspect_model(source: str, options: str) -> str:
+    """Return {"spec", "probe"} of a model directory, or {"error"}."""
+
+    def answer() -> dict[str, Any]:
+        spec, probe = model.inspect(source, orjson.loads(options))
+        return {"spec": orjson.loads(spec.to_json()), "probe": probe}
+
+    return _answer(answer)
+
+
+def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | None) -> list[str | None] | None:
+    """Return the vectors of texts in pgvector's text form; raises VS103, VS104 when the model's files changed."""
+    if inputs is None:
+        return None
+    try:
+        settings = {row["name"]: int(row["value"]) for row in _host().rows(statements.SETTINGS)}
+        spec = value(_host(), statements.MODEL_SPEC, model_id)
+        loaded = models.load(spec, settings["threads"])
+        return models.embed(loaded, kind, inputs, settings["batch_tokens"])
+    except EngineError as error:
+        _raise(error)
+
+
+def check_document(text: str) -> str:
+    """Return {} for a document query as its author wrote it, or {"error"}."""
+
+    def answer() -> dict[str, Any]:
+        document.check(text)
+        return {}
+
+    return _answer(answer)
+
+
+def analyse_document(catalog: str) -> str:
+    """Return {"document"} of a stored document query, or {"error"}."""
+    return _answer(lambda: {"document": document.analyse(orjson.loads(catalog)).as_json()})
+
+
+def check_chunk(options: str, spec: str) -> str:
+    """Return {} where a model can chunk so, or {"error"}."""
+
+    def answer() -> dict[str, Any]:
+        chunk.validate(orjson.loads(options), ModelSpec.from_json(spec))
+        return {}
+
+    return _answer(answer)
+
+
+def work(duration: str | None, embedding: str | None) -> None:
+    """Be a worker in this session."""
+    try:
+        worker.work(_host(), duration, embedding)
+    except EngineError as error:
+        _raise(error)
+    except HostError as error:
+        plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail)
+
+
+def _answer(call: Callable[[], dict[str, Any]]) -> str:
+    try:
+        return orjson.dumps(call()).decode()
+    except EngineError as error:
+        return orjson.dumps({"error": error.as_json()}).decode()
+
+
+def _raise(error: EngineError) -> NoReturn:
+    plpy.error(error.message, sqlstate=error.sqlstate, detail=error.detail, hint=error.hint)

@@ -1,0 +1,69 @@
+"""The one exception the engine raises for whatever a user can cause or mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+INVALID_ARGUMENT = "VS001"
+INSUFFICIENT_PRIVILEGE = "VS002"
+VERSION_MISMATCH = "VS003"
+NOT_IN_TRANSACTION_BLOCK = "VS004"
+ENVIRONMENT_UNUSABLE = "VS005"
+
+MODEL_NOT_FOUND = "VS101"
+MODEL_UNUSABLE = "VS102"
+MODEL_FILE_CHANGED = "VS103"
+MODEL_FILE_MISSING = "VS104"
+
+DOCUMENT_SYNTAX = "VS201"
+DOCUMENT_WITHOUT_KEY = "VS202"
+DOCUMENT_UNSUPPORTED = "VS203"
+DOCUMENT_VOLATILE = "VS204"
+CATALOG_DISAGREES = "VS205"
+
+NAME_TAKEN = "VS301"
+EMBEDDING_NOT_FOUND = "VS302"
+EMBEDDING_BROKEN = "VS303"
+KEY_DOES_NOT_FIT = "VS304"
+
+VERSION_NOT_FOUND = "VS401"
+
+
+class EngineError(Exception):
+    """An error a user can act on, in PostgreSQL's shape.
+
+    message: short, lowercase, no full stop. detail: facts. hint: what to do, as SQL that can be run
+    where possible. sqlstate: five characters of class VS.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str, detail: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.sqlstate = sqlstate
+        self.detail = detail
+        self.hint = hint
+
+    def as_json(self) -> dict[str, str]:
+        """The error as a mapping with the keys sqlstate, message, detail and hint, all of them strings."""
+        return {"sqlstate": self.sqlstate, "message": self.message, "detail": self.detail, "hint": self.hint}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (self.message, self.sqlstate, self.detail, self.hint))
+
+
+def _rebuild(message: str, sqlstate: str, detail: str, hint: str) -> EngineError:
+    return EngineError(message, sqlstate=sqlstate, detail=detail, hint=hint)
+
+
+def unknown_option(key: str, known: Iterable[str], what: str) -> EngineError:
+    """VS001 for an option key that does not exist; `what` names the thing it was given to, as in "model"."""
+    names = sorted(known)
+    close = difflib.get_close_matches(key.lower(), names, n=1)
+    hint = f'Did you mean "{close[0]}"?' if close else f"Use one of {', '.join(names)}."
+    return EngineError(
+        f'unknown {what} option "{key}"',
+        sqlstate=INVALID_ARGUMENT,
+        detail=f"{what[:1].upper()}{what[1:]} options are {', '.join(names)}.",
+        hint=hint,
+    )

@@ -1,0 +1,121 @@
+"""How the engine talks to the database: inside the server through plpy, outside through psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vsync_engine.errors import NOT_IN_TRANSACTION_BLOCK, EngineError
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement with $n parameters and the type of each."""
+
+    sql: str
+    types: tuple[str, ...] = ()
+
+
+class HostError(Exception):
+    """An error that the database reported. sqlstate: five characters, empty when the connection is gone."""
+
+    def __init__(self, message: str, *, sqlstate: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.sqlstate = sqlstate
+        self.detail = detail
+
+
+class Host(Protocol):
+    """One session. Statements open a transaction; between commit and the next one the session holds no snapshot."""
+
+    def rows(self, statement: Statement, *arguments: object) -> list[Row]: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+
+
+def value(host: Host, statement: Statement, *arguments: object) -> Any:
+    """Return the first column of the first row."""
+    return next(iter(host.rows(statement, *arguments)[0].values()))
+
+
+class PlpyHost:
+    """The session that PL/Python runs in. `plpy` is handed in, so that nothing else imports it."""
+
+    def __init__(self, plpy: Any) -> None:
+        self._plpy = plpy
+        self._plans: dict[Statement, Any] = {}
+
+    def rows(self, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement in a subtransaction of its own; HostError when it fails."""
+        return list(self._guarded(lambda: self._plan(statement).execute(list(arguments))))
+
+    def commit(self) -> None:
+        """Commit; VS004 inside a transaction block, which cannot be committed from within."""
+        try:
+            self._guarded(self._plpy.commit)
+        except HostError as error:
+            if error.sqlstate != "2D000":
+                raise
+            raise EngineError(
+                "vsync.work() cannot run inside a transaction block",
+                sqlstate=NOT_IN_TRANSACTION_BLOCK,
+                detail="It commits as it goes.",
+                hint="Run it by itself: call vsync.work()",
+            ) from error
+
+    def rollback(self) -> None:
+        """Roll the transaction back."""
+        self._guarded(self._plpy.rollback)
+
+    def _plan(self, statement: Statement) -> Any:
+        if statement not in self._plans:
+            self._plans[statement] = self._plpy.prepare(statement.sql, list(statement.types))
+        return self._plans[statement]
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._plpy.SPIError as error:
+            fields = getattr(error, "spidata", None) or (None,)
+            raise HostError(str(error), sqlstate=error.sqlstate or "XX000", detail=fields[0] or "") from error
+
+
+class PsycopgHost:
+    """A connection of psycopg, not in autocommit mode."""
+
+    def __init__(self, connection: Any) -> None:
+        import psycopg
+        from psycopg.rows import dict_row
+
+        self._error = psycopg.Error
+        self._connection = connection
+        self._cursor = psycopg.RawCursor(connection, row_factory=dict_row)
+
+    def rows(self, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement; HostError when it fails."""
+
+        def run() -> list[Row]:
+            self._cursor.execute(statement.sql.encode(), arguments)
+            return self._cursor.fetchall() if self._cursor.description else []
+
+        return self._guarded(run)
+
+    def commit(self) -> None:
+        """Commit."""
+        self._guarded(self._connection.commit)
+
+    def rollback(self) -> None:
+        """Roll back."""
+        self._guarded(self._connection.rollback)
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._error as error:
+            detail = error.diag.message_detail or ""
+            message = error.diag.message_primary or str(error)
+            raise HostError(message, sqlstate=error.sqlstate or "", detail=detail) from error

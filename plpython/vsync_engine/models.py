@@ -1,0 +1,51 @@
+"""The models a session has loaded, and the query vectors it remembers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import orjson
+
+from vsync_engine.layout import ModelSpec
+from vsync_engine.model import Kind, Model
+
+_MODELS = 4
+_VECTORS = 256
+
+_loaded: OrderedDict[str, Model] = OrderedDict()
+_remembered: OrderedDict[tuple[str, Kind, str], str] = OrderedDict()
+
+
+def load(spec: str, threads: int) -> Model:
+    """Return the model of a spec, loaded once a session and verified at every call; VS103 when a file changed."""
+    model = _loaded.get(spec)
+    if model is None:
+        model = Model.load(ModelSpec.from_json(spec), threads=threads)
+        _loaded[spec] = model
+        if len(_loaded) > _MODELS:
+            _loaded.popitem(last=False)
+    else:
+        model.verify_unchanged()
+    _loaded.move_to_end(spec)
+    return model
+
+
+def embed(model: Model, kind: Kind, texts: Sequence[str | None], token_budget: int) -> list[str | None]:
+    """Return each text's vector in pgvector's text form, null for null; one query's vector is remembered."""
+    if len(texts) == 1 and texts[0] is not None:
+        remembered = (model.spec.sha256, kind, texts[0])
+        if remembered not in _remembered:
+            _remembered[remembered] = as_text(model.embed([texts[0]], kind, token_budget)[0])
+            if len(_remembered) > _VECTORS:
+                _remembered.popitem(last=False)
+        _remembered.move_to_end(remembered)
+        return [_remembered[remembered]]
+    present = [text for text in texts if text is not None]
+    vectors = iter(model.embed(present, kind, token_budget)) if present else iter(())
+    return [None if text is None else as_text(next(vectors)) for text in texts]
+
+
+def as_text(vector: object) -> str:
+    """Return a float32 vector as pgvector reads it."""
+    return orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()

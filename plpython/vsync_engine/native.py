@@ -1,0 +1,35 @@
+"""The native libraries of the engine, loaded so that their threads never see PostgreSQL's signals.
+
+A backend's handlers belong to its one thread; a library's thread with an open signal mask would run them beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+
+_SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+
+
+@contextmanager
+def signals_blocked() -> Generator[None]:
+    """Block every asynchronous signal: threads started inside inherit the mask, the caller gets its own back."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _SYNCHRONOUS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+with signals_blocked():
+    import numpy as np
+    import onnxruntime as ort
+    import tokenizers
+
+ort.set_default_logger_severity(4)  # what goes wrong comes back as an exception; stderr is the server's log
+
+__all__ = ["np", "ort", "signals_blocked", "tokenizers"]

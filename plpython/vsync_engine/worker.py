@@ -1,0 +1,192 @@
+"""The worker's loop: fold, expand, claim, refresh, backfill, index; sleep when there is nothing to do."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+
+from vsync_engine import models, statements
+from vsync_engine.claim import Claim, HostError, Interrupted, Settings, described, transaction
+from vsync_engine.errors import EngineError
+from vsync_engine.host import Host, Row, Statement, value
+from vsync_engine.model import Model
+
+_SHORTEST_SLEEP = 0.005  # seconds
+_HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
+_MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
+_ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
+_ATTENDED = 64  # documents
+_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
+
+
+class Worker:
+    """One session at work. embedding: work for this one only, None for all."""
+
+    def __init__(self, host: Host, embedding: str | None) -> None:
+        self._host = host
+        self._embedding = embedding
+        rows = host.rows(statements.SETTINGS)
+        known = {row["name"]: int(row["value"]) for row in rows}
+        self._settings = Settings(**{name: known[name] for name in Settings.__dataclass_fields__})
+        self._kept_house = 0.0
+
+    def drain(self) -> None:
+        """Work off all that was committed before the call and is due."""
+        snapshot = self._value(statements.SNAPSHOT)
+        upto: int | None = None
+        while True:
+            worked = self._cycle()
+            if upto is None and self._settled(snapshot):
+                upto = self._value(statements.WATERMARK)
+            if upto is not None and not self._value(statements.OUTSTANDING, upto, self._embedding):
+                return
+            if not worked:
+                time.sleep(0.02)
+
+    def run(self, seconds: float) -> None:
+        """Keep working for a time, with sleeps that grow to poll_ms while nothing happens."""
+        end = time.monotonic() + seconds
+        longest = self._settings.poll_ms / 1000
+        pause = _SHORTEST_SLEEP
+        while (left := end - time.monotonic()) > 0:
+            if self._cycle():
+                pause = _SHORTEST_SLEEP
+                continue
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.2, longest)
+
+    def _settled(self, snapshot: str) -> bool:
+        if not self._value(statements.FOLDED_SINCE, snapshot):
+            return False
+        return not any(duty["backfilling"] for duty in self._rows(statements.DUTIES, self._embedding))
+
+    def _cycle(self) -> bool:
+        """Do one round of whatever there is to do; False when there was nothing."""
+        worked = bool(self._value(statements.FOLD))
+        self._keep_house()
+        worked = bool(self._value(statements.EXPAND)) or worked
+        for duty in self._rows(statements.DUTIES, self._embedding):
+            version = duty["version_id"]
+            if duty["fresh"] or duty["backlog"]:
+                worked = self._claim(duty, self._settings.claim_limit, None) or worked
+            if duty["backfilling"]:
+                worked = bool(self._value(statements.BACKFILL, version)) or worked
+            if duty["wants_index"]:
+                worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
+        return worked
+
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now - self._kept_house >= _HOUSEKEEPING:
+            self._value(statements.ADOPT)
+            self._value(statements.REAP)
+            self._value(statements.ROTATE)
+            self._kept_house = now
+
+    def _claim(self, duty: Row, limit: int, lane: int | None) -> bool:
+        model = self._model(duty)
+        if model is None:
+            return False
+        claimed = self._rows(statements.CLAIM, duty["version_id"], limit, lane)[0]
+        if claimed["token"] is None:
+            return False
+        chunking: dict[str, Any] | None = _json(duty["chunk"])
+        attend = self._attendance(duty) if lane is None and duty["backlog"] else _nothing
+        Claim(self._host, claimed["token"], claimed["keys"], model, chunking, self._settings, attend).work()
+        return True
+
+    def _attendance(self, duty: Row) -> Any:
+        last = time.monotonic()
+
+        def attend() -> None:
+            nonlocal last
+            if time.monotonic() - last >= _ATTEND:
+                self._value(statements.FOLD)
+                self._claim(duty, _ATTENDED, 0)
+                last = time.monotonic()
+
+        return attend
+
+    def _model(self, duty: Row) -> Model | None:
+        try:
+            return models.load(_text(duty["model_spec"]), self._settings.threads)
+        except EngineError as error:
+            self._value(statements.BACK_OFF, duty["version_id"], described(error), _MODEL_RETRY)
+            return None
+
+    def _value(self, statement: Statement, *arguments: object) -> Any:
+        return transaction(self._host, lambda: value(self._host, statement, *arguments))
+
+    def _rows(self, statement: Statement, *arguments: object) -> list[Row]:
+        return transaction(self._host, lambda: self._host.rows(statement, *arguments))
+
+
+def work(host: Host, duration: str | None, embedding: str | None) -> None:
+    """Be a worker: until the queue is drained, or for an interval. Raises VS004, VS302, HostError."""
+    host.commit()
+    if embedding is not None:
+        host.rows(statements.EXISTS, embedding)
+    try:
+        with _session(host), _memory_limit(host):
+            worker = Worker(host, embedding)
+            if duration is None:
+                worker.drain()
+            else:
+                worker.run(transaction(host, lambda: value(host, statements.SECONDS, duration)))
+    except Interrupted as interruption:
+        raise interruption.error from interruption
+
+
+@contextmanager
+def _session(host: Host) -> Iterator[None]:
+    before = {name: value(host, statements.SHOW, name) for name in _SESSION}
+    for name, setting in _SESSION.items():
+        host.rows(statements.SET, name, setting)
+    host.rows(statements.LOCK)
+    host.commit()
+    try:
+        yield
+    finally:
+        try:
+            host.rollback()
+            host.rows(statements.UNLOCK)
+            for name, setting in before.items():
+                host.rows(statements.SET, name, setting)
+            host.commit()
+        except HostError:
+            pass  # the session is gone, and with it what it held
+
+
+@contextmanager
+def _memory_limit(host: Host) -> Iterator[None]:
+    limit = {row["name"]: int(row["value"]) for row in host.rows(statements.SETTINGS)}["memory_limit_mb"]
+    host.commit()
+    if not limit:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    ceiling = used + limit * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _json(document: Any) -> Any:
+    return orjson.loads(document) if isinstance(document, str) else document
+
+
+def _text(document: Any) -> str:
+    return document if isinstance(document, str) else orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,71 @@
+create function vsync_internal.raise(sqlstate text, message text, detail text default '', hint text default '')
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using errcode = sqlstate, message = message, detail = detail, hint = hint;
+end
+$$;
+comment on function vsync_internal.raise(text, text, text, text) is 'raises an error of class VS; never returns';
+
+create function vsync_internal.raise_if_error(answer jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if answer ? 'error' then
+        perform vsync_internal.raise(
+            answer #>> '{error,sqlstate}', answer #>> '{error,message}',
+            coalesce(answer #>> '{error,detail}', ''), coalesce(answer #>> '{error,hint}', ''));
+    end if;
+    return answer;
+end
+$$;
+comment on function vsync_internal.raise_if_error(jsonb) is 'passes an answer of the engine on, or raises the error it carries';
+
+create function vsync_internal.did_you_mean(word text, known text[])
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- shared letter pairs: catches a swapped, missing or doubled letter
+    with pairs as (
+        select k, count(*) as shared
+        from unnest(known) as k, generate_series(1, length(k) - 1) as i
+        where position(substr(k, i, 2) in word) > 0
+        group by k)
+    select coalesce((select 'Did you mean "' || k || '"? ' from pairs where shared * 2 >= length(word) - 1
+                     order by shared desc, abs(length(k) - length(word)), k limit 1), '')
+        || 'Known: ' || array_to_string(known, ', ') || '.'
+$$;
+comment on function vsync_internal.did_you_mean(text, text[]) is 'a hint naming the nearest known word and all of them';
+
+create function vsync_internal.check_options(options jsonb, known text[], what text)
+returns jsonb
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_key text;
+begin
+    if options is null then
+        return '{}';
+    end if;
+    if jsonb_typeof(options) <> 'object' then
+        perform vsync_internal.raise('VS001', format('%s must be a JSON object', what),
+            format('It is: %s', left(options::text, 100)), 'Pass an object, for example ''{}''.');
+    end if;
+    for v_key in select jsonb_object_keys(options) loop
+        if v_key <> all (known) then
+            perform vsync_internal.raise('VS001', format('unknown option "%s" in %s', v_key, what),
+                format('%s is %s', what, left(options::text, 200)), vsync_internal.did_you_mean(v_key, known));
+        end if;
+    end loop;
+    return options;
+end
+$$;
+comment on function vsync_internal.check_options(jsonb, text[], text) is 'refuses keys that are not known';

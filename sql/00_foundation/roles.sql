@@ -1,0 +1,14 @@
+-- Roles are cluster-wide and outlive the extension.
+do $$
+declare
+    v_role text;
+begin
+    foreach v_role in array array['vsync_reader', 'vsync_operator', 'vsync_admin'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
+            execute pg_catalog.format('create role %I nologin', v_role);
+        end if;
+    end loop;
+    grant vsync_reader to vsync_operator;
+    grant vsync_operator to vsync_admin;
+end
+$$;

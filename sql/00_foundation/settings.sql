@@ -1,0 +1,113 @@
+create table vsync_internal.settings (
+    name text primary key,
+    value text not null
+);
+comment on table vsync_internal.settings is 'settings that differ from their default; written by vsync.configure()';
+
+create view vsync.settings as
+select d.name, coalesce(s.value, d.value) as value, d.value as default_value, d.description
+from (values
+    ('threads', '0', 'threads of one model call; 0: one a core'),
+    ('batch_tokens', '512', 'padded tokens of one model call'),
+    ('memory_limit_mb', '4096', 'address space a worker may add to what its session had; 0: no limit'),
+    ('claim_limit', '2048', 'documents one claim takes at most'),
+    ('lease_seconds', '60', 'how long a claim is owned without renewal'),
+    ('max_attempts', '5', 'failures of one document before it is parked'),
+    ('retry_seconds', '1', 'wait after the first failure; doubles with each, with jitter'),
+    ('poll_ms', '250', 'longest sleep of an idle worker')
+) as d (name, value, description)
+left join vsync_internal.settings as s using (name);
+comment on view vsync.settings is 'settings of the installation and their defaults; change one with select vsync.configure(''threads'', ''4'')';
+
+create function vsync_internal.setting(name text)
+returns bigint
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.value::bigint from vsync.settings as s where s.name = setting.name
+$$;
+comment on function vsync_internal.setting(text) is 'the value in force of one setting';
+
+create function vsync.configure(name text, value text)
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from vsync.settings as s where s.name = configure.name) then
+        perform vsync_internal.raise('VS001', format('unknown setting "%s"', configure.name), '',
+            vsync_internal.did_you_mean(configure.name, array(select s.name from vsync.settings as s order by 1)));
+    end if;
+    if configure.value is not null and configure.value !~ '^[0-9]{1,9}$' then
+        perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name),
+            format('"%s" is not a whole number', configure.value), 'Pass a number, or null for the default.');
+    end if;
+    perform vsync_internal.configure(configure.name, configure.value);
+    return (select s.value from vsync.settings as s where s.name = configure.name);
+end
+$$;
+comment on function vsync.configure(text, text) is
+'Sets a setting of the installation (null: back to its default) and returns the value in force. Superusers only.
+Example: select vsync.configure(''threads'', ''2'')';
+
+create function vsync_internal.configure(name text, value text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.require_superuser('change settings');
+    if value is null then
+        delete from vsync_internal.settings as s where s.name = configure.name;
+    else
+        insert into vsync_internal.settings as s values (configure.name, configure.value)
+        on conflict on constraint settings_pkey do update set value = excluded.value;
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.configure(text, text) is 'stores a setting';
+
+create function vsync_internal.require_superuser(what text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not (select r.rolsuper from pg_roles as r where r.rolname = current_user) then
+        perform vsync_internal.raise('VS002', format('only a superuser may %s', what),
+            format('The current role is "%s".', current_user), 'Connect as a superuser, for example: psql -U postgres');
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.require_superuser(text) is 'models and Python run as the server: superusers only';
+
+create function vsync_internal.require_owner(owner name, what text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not pg_has_role(session_user, owner, 'member') then
+        perform vsync_internal.raise('VS002', format('permission denied to %s', what),
+            format('It belongs to role "%s", of which "%s" is not a member.', owner, session_user),
+            format('grant %I to %I', owner, session_user));
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.require_owner(name, text) is 'the session''s role must be a member of the owner';
+
+-- pgvector's schema is the user's choice, and pinned search paths hide it.
+create function vsync_internal.vector_schema()
+returns name
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select n.nspname from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace where e.extname = 'vector'
+$$;
+comment on function vsync_internal.vector_schema() is 'the schema pgvector is installed in';

@@ -1,0 +1,67 @@
+create function vsync.register_model(name name, source text, options jsonb default '{}')
+returns name
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_answer jsonb;
+    v_spec jsonb;
+    v_last vsync_internal.models;
+begin
+    perform vsync_internal.require_superuser('register models');
+    if coalesce(register_model.name, '') = '' then
+        perform vsync_internal.raise('VS001', 'a model needs a name', '', 'select vsync.register_model(''minilm'', ''file:///dir'')');
+    end if;
+    v_answer := vsync_internal.raise_if_error(vsync_internal.inspect_model(source, coalesce(options, '{}')));
+    v_spec := v_answer -> 'spec';
+    perform pg_advisory_xact_lock(hashtext('vsync model'), hashtext(register_model.name));
+    select * into v_last from vsync_internal.models as m
+    where m.name = register_model.name order by m.revision desc limit 1;
+    if v_last.sha256 = v_spec ->> 'sha256' and v_last.spec = v_spec then
+        return register_model.name;
+    end if;
+    insert into vsync_internal.models (name, revision, source, spec, sha256, dimensions, max_tokens, probe)
+    values (register_model.name, coalesce(v_last.revision, 0) + 1, source, v_spec, v_spec ->> 'sha256',
+        (v_spec ->> 'dimensions')::int, (v_spec ->> 'max_tokens')::int,
+        array(select jsonb_array_elements_text(v_answer -> 'probe')::real));
+    return register_model.name;
+end
+$$;
+comment on function vsync.register_model(name, text, jsonb) is
+'Registers an ONNX text embedder from a directory of the server in Hugging Face layout and returns its name. The files are
+hashed and a probe text is embedded; the same files again change nothing, other files make a new revision. Superusers only.
+Options: pooling (mean, cls, max, none), max_tokens, normalize, query_prefix, passage_prefix, file.
+Example: select vsync.register_model(''minilm'', ''file:///srv/models/minilm'')';
+
+create function vsync_internal.current_model(name name)
+returns vsync_internal.models
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_model vsync_internal.models;
+begin
+    select * into v_model from vsync_internal.models as m
+    where m.name = current_model.name order by m.revision desc limit 1;
+    if not found then
+        perform vsync_internal.raise('VS101', format('model "%s" does not exist', current_model.name),
+            format('Registered: %s.', coalesce((select string_agg(distinct quote_ident(m.name), ', ') from vsync_internal.models as m), 'none')),
+            format('select vsync.register_model(%L, ''file:///path/to/model'')', current_model.name));
+    end if;
+    return v_model;
+end
+$$;
+comment on function vsync_internal.current_model(name) is 'the newest revision of a model, or error VS101';
+
+create function vsync_internal.model_spec(model_id int)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.spec from vsync_internal.models as m where m.id = model_id
+$$;
+comment on function vsync_internal.model_spec(int) is 'what the engine needs to load a model';

@@ -1,0 +1,36 @@
+create function vsync_internal.repair_capture(embedding name)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set vsync.own_ddl = 'on'
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_trigger record;
+    v_count int := 0;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('repair the capture of "%s"', embedding));
+    for v_trigger in
+        select t.tgrelid::regclass as relation, t.tgname from pg_trigger as t
+        where t.tgrelid in (select v_embedding.root::oid union select p.relid from pg_partition_tree(v_embedding.root) as p)
+            and t.tgname in ('vsync_insert', 'vsync_update', 'vsync_delete', 'vsync_truncate') and t.tgenabled <> 'A'
+    loop
+        execute format('alter table %s enable always trigger %I', v_trigger.relation, v_trigger.tgname);
+        v_count := v_count + 1;
+    end loop;
+    select v_count + vsync_internal.install_triggers(c.id, c.relation) into v_count from vsync_internal.captures as c where c.relation = v_embedding.root;
+    perform vsync_internal.refresh(embedding, null);
+    return v_count;
+end
+$$;
+comment on function vsync_internal.repair_capture(name) is 'mends triggers and refreshes';
+
+create function vsync.repair_capture(embedding name)
+returns int
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select vsync_internal.repair_capture(embedding) $$;
+comment on function vsync.repair_capture(name) is
+'Puts missing or disabled capture triggers of an embedding back and has every document looked at again. Returns how many triggers were mended.
+Example: select vsync.repair_capture(''product_search'')';

@@ -1,0 +1,113 @@
+create function vsync_internal.reap()
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_lease vsync_internal.leases;
+    v_count bigint := 0;
+begin
+    for v_lease in
+        select l.* from vsync_internal.leases as l
+        where l.until < clock_timestamp()
+            or not exists (select from pg_stat_get_activity(l.pid) as a where coalesce(a.backend_start = l.backend_start, true))
+        for update skip locked
+    loop
+        perform vsync_internal.release(v_lease.token);
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.reap() is 'frees the marks of claims whose lease ran out or whose session is gone; returns how many claims';
+
+create function vsync_internal.claim(version_id int, max_keys int, lane int default null, out token bigint, out keys text[])
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= clock_timestamp()) then
+        update vsync_internal.marks as m set due_at = null
+        from (select w.key from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= clock_timestamp()
+            order by w.key for update skip locked) as w
+        where m.version_id = claim.version_id and m.key = w.key;
+    end if;
+    token := nextval('vsync_internal.token');
+    with picked as (
+        select m.key from vsync_internal.marks as m
+        where m.version_id = claim.version_id and m.due_at is null and m.token is null
+            and (claim.lane is null or m.lane <= claim.lane)
+        order by m.lane, m.since limit max_keys
+        for update skip locked),
+    claimed as (
+        update vsync_internal.marks as m set token = claim.token, claimed = m.generation
+        from picked where m.version_id = claim.version_id and m.key = picked.key
+        returning m.key)
+    select array_agg(c.key order by c.key) into keys from claimed as c;
+    if keys is null then
+        token := null;
+        return;
+    end if;
+    insert into vsync_internal.leases (token, version_id, keys, backend_start, until)
+    select claim.token, claim.version_id, claim.keys, a.backend_start,
+        clock_timestamp() + vsync_internal.setting('lease_seconds') * interval '1 second'
+    from pg_stat_get_activity(pg_backend_pid()) as a;
+end
+$$;
+comment on function vsync_internal.claim(int, int, int) is
+'takes up to max_keys due marks of a version, freshest lane first and the longest waiting first, under a new fencing token';
+
+create function vsync_internal.renew(token bigint)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- an expired lease stays expired: its marks may have another owner already
+    update vsync_internal.leases as l
+    set until = clock_timestamp() + vsync_internal.setting('lease_seconds') * interval '1 second'
+    where l.token = renew.token and l.until > clock_timestamp();
+    return found;
+end
+$$;
+comment on function vsync_internal.renew(bigint) is 'extends a lease; false if it is lost';
+
+create function vsync_internal.reserve(token bigint, hashes text[])
+returns table (hash text, state text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_version vsync_internal.versions;
+    v_busy text[];
+    v_stored text[];
+begin
+    select v.* into v_version from vsync_internal.leases as l
+    join vsync_internal.versions as v on v.id = l.version_id where l.token = reserve.token;
+    if not found then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtext('vsync reserve'), v_version.id);
+    v_busy := array(
+        select u.h from unnest(hashes) as u (h)
+        where u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)
+            where l.version_id = v_version.id and l.token <> reserve.token and l.until > clock_timestamp()));
+    -- a statement later: what another claim published and let go in between is found here
+    execute format('select array(select u.h from unnest($1) as u (h) where exists '
+        '(select from vsync_data.%I as v where v.content_hash = decode(u.h, ''hex'')))', v_version.data)
+    into v_stored using hashes;
+    update vsync_internal.leases as l set hashes = array(
+        select u.h from unnest(reserve.hashes) as u (h) except select unnest(v_busy) except select unnest(v_stored))
+    where l.token = reserve.token;
+    return query
+    select s.h, 'stored' from unnest(v_stored) as s (h)
+    union all
+    select b.h, 'busy' from unnest(v_busy) as b (h) where b.h <> all (v_stored);
+end
+$$;
+comment on function vsync_internal.reserve(bigint, text[]) is
+'of texts by hash: which have a vector (stored), which another claim is embedding (busy); the rest are this claim''s';

@@ -1,0 +1,112 @@
+create function vsync_internal.settle(token bigint, version_id int, keys text[])
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_settled bigint;
+begin
+    perform from vsync_internal.marks as m
+    where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token
+    order by m.key for update;
+    delete from vsync_internal.marks as m
+    where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token and m.generation = m.claimed;
+    get diagnostics v_settled = row_count;
+    if v_settled < cardinality(settle.keys) then
+        update vsync_internal.marks as m set token = null, claimed = null, since = m.generation, attempts = 0, error = null
+        where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token;
+    end if;
+    return v_settled;
+end
+$$;
+comment on function vsync_internal.settle(bigint, int, text[]) is
+'deletes the marks of finished keys, or frees them where a newer change came meanwhile';
+
+create function vsync_internal.release(token bigint)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_lease vsync_internal.leases;
+    v_count bigint;
+begin
+    delete from vsync_internal.leases as l where l.token = release.token returning * into v_lease;
+    if not found then
+        return 0;
+    end if;
+    update vsync_internal.marks as m set token = null, claimed = null
+    from (select w.key from vsync_internal.marks as w
+        where w.version_id = v_lease.version_id and w.key = any (v_lease.keys) and w.token = v_lease.token order by w.key for update) as w
+    where m.version_id = v_lease.version_id and m.key = w.key;
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.release(bigint) is 'ends a claim; what it did not finish is free again. Returns the number of marks freed';
+
+create function vsync_internal.postpone(token bigint, keys text[], wait interval)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait
+    from (select w.key from vsync_internal.marks as w
+        where w.version_id = (select l.version_id from vsync_internal.leases as l where l.token = postpone.token)
+            and w.key = any (postpone.keys) and w.token = postpone.token order by w.key for update) as w
+    where m.version_id = (select l.version_id from vsync_internal.leases as l where l.token = postpone.token) and m.key = w.key;
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.postpone(bigint, text[], interval) is 'hands claimed keys back, to be looked at again after a while';
+
+create function vsync_internal.fail(token bigint, keys text[], error jsonb)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = fail.token);
+    v_count bigint;
+begin
+    update vsync_internal.marks as m
+    set token = null, claimed = null, error = fail.error, failed_at = clock_timestamp(),
+        attempts = case when m.generation = m.claimed then m.attempts + 1 else 0 end,
+        since = case when m.generation = m.claimed then m.since else m.generation end,
+        due_at = case when m.generation <> m.claimed then null
+            when m.attempts + 1 >= vsync_internal.setting('max_attempts') then 'infinity'
+            else clock_timestamp() + vsync_internal.setting('retry_seconds') * 2 ^ least(m.attempts, 12) * (0.5 + random()) * interval '1 second' end
+    from (select w.key from vsync_internal.marks as w
+        where w.version_id = v_version_id and w.key = any (fail.keys) and w.token = fail.token order by w.key for update) as w
+    where m.version_id = v_version_id and m.key = w.key;
+    get diagnostics v_count = row_count;
+    update vsync_internal.progress as p
+    set failed_total = p.failed_total + v_count, last_error = fail.error ->> 'message', last_error_at = clock_timestamp()
+    where p.version_id = v_version_id and v_count > 0;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.fail(bigint, text[], jsonb) is
+'records a failure of claimed keys: another attempt later, or parked after max_attempts. A newer change starts afresh';
+
+create function vsync_internal.back_off(version_id int, error jsonb, wait interval)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update vsync_internal.progress as p
+    set retry_at = clock_timestamp() + wait, last_error = error ->> 'message', last_error_at = clock_timestamp()
+    where p.version_id = back_off.version_id;
+    return found;
+end
+$$;
+comment on function vsync_internal.back_off(int, jsonb, interval) is 'leaves a version alone for a while: its model cannot be used';

@@ -1,0 +1,51 @@
+create sequence vsync_internal.generation;
+create sequence vsync_internal.token;
+
+create table vsync_internal.marks (
+    version_id int not null,
+    key text collate "C" not null,
+    generation bigint not null,
+    since bigint not null,
+    lane smallint not null default 0,
+    due_at timestamptz,
+    captured_at timestamptz not null,
+    token bigint,
+    claimed bigint,
+    attempts int not null default 0,
+    error jsonb,
+    failed_at timestamptz,
+    primary key (version_id, key)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table vsync_internal.marks is 'the queue: this key of this version may be stale. Only workers touch it';
+comment on column vsync_internal.marks.generation is 'of the newest change; one number a fold, from one sequence';
+comment on column vsync_internal.marks.since is 'of the oldest change that no render has seen';
+comment on column vsync_internal.marks.lane is '0 fresh changes, 1 backfill';
+comment on column vsync_internal.marks.due_at is 'null: now; infinity: parked';
+comment on column vsync_internal.marks.token is 'the claim that owns it; null: free';
+comment on column vsync_internal.marks.claimed is 'generation at the time of the claim';
+-- token stays out of the indexes: claiming is then a heap-only update
+create index marks_due on vsync_internal.marks (version_id, lane, since) where due_at is null;
+create index marks_waiting on vsync_internal.marks (version_id, due_at) where due_at is not null;
+
+create table vsync_internal.leases (
+    token bigint primary key,
+    version_id int not null,
+    keys text[] not null,
+    hashes text[] not null default '{}',
+    pid int not null default pg_backend_pid(),
+    backend_start timestamptz not null,
+    claimed_at timestamptz not null default clock_timestamp(),
+    until timestamptz not null
+);
+comment on table vsync_internal.leases is 'one claim of one worker: its fencing token, its keys, and the texts it is about to embed';
+
+create table vsync_internal.pages (
+    id bigint generated always as identity primary key,
+    version_id int not null,
+    generation bigint not null,
+    captured_at timestamptz not null,
+    keys text[],
+    after_key text
+);
+comment on table vsync_internal.pages is
+'changes too large to be marked in the fold; keys null: every stored key after after_key (truncate)';

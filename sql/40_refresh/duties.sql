@@ -1,0 +1,98 @@
+create function vsync_internal.adopt()
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_identity vsync_internal.identity;
+    v_system bigint := (select c.system_identifier from pg_control_system() as c);
+    v_database oid := (select d.oid from pg_database as d where d.datname = current_database());
+begin
+    if exists (select from vsync_internal.identity as i where i.system_identifier = v_system and i.database = v_database) then
+        return false;
+    end if;
+    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
+        return false;
+    end if;
+    select * into v_identity from vsync_internal.identity;
+    if v_identity.system_identifier = v_system and v_identity.database = v_database then
+        return false;
+    end if;
+    -- transaction ids of another cluster mean nothing here; every row is looked at again instead
+    delete from vsync_internal.log;
+    delete from vsync_internal.pages;
+    delete from vsync_internal.leases;
+    delete from vsync_internal.marks;
+    update vsync_internal.fold_state set snapshot = null;
+    update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
+    delete from vsync_internal.identity;
+    insert into vsync_internal.identity values (v_system, v_database);
+    return true;
+end
+$$;
+comment on function vsync_internal.adopt() is
+'notices that this database was restored from another, and starts over: log and queue are emptied, every document is compared. Returns whether it did';
+
+create function vsync_internal.duties(embedding name default null)
+returns table (version_id int, model_id int, model_spec jsonb, chunk jsonb, fresh boolean, backlog boolean, backfilling boolean, wants_index boolean)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.id, v.model_id, m.spec, v.chunk,
+        exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 0 and q.due_at is null and q.token is null)
+            or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= clock_timestamp()),
+        exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 1 and q.due_at is null and q.token is null),
+        p.phase <> 'done', vsync_internal.wants_index(v)
+    from vsync_internal.versions as v
+    join vsync_internal.progress as p on p.version_id = v.id
+    join vsync_internal.models as m on m.id = v.model_id
+    where v.state <> 'dropped' and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+        and (duties.embedding is null or v.embedding = duties.embedding)
+    order by v.id
+$$;
+comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs two index probes';
+
+create function vsync_internal.outstanding(upto bigint, embedding name default null)
+returns boolean
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from vsync_internal.versions as v
+        join vsync_internal.progress as p on p.version_id = v.id
+        where v.state <> 'dropped' and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+            and (outstanding.embedding is null or v.embedding = outstanding.embedding)
+            and (p.phase <> 'done' or vsync_internal.wants_index(v)
+                or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto)
+                or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto
+                    and (m.due_at is null or m.attempts = 0 or m.due_at <= clock_timestamp()))))
+$$;
+comment on function vsync_internal.outstanding(bigint, name) is 'whether work up to a generation is left, other workers'' claims included; failures waiting for their next attempt are not';
+
+create function vsync_internal.folded_since(snapshot pg_snapshot)
+returns boolean
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select not exists (
+        select from vsync_internal.log as l
+        where pg_visible_in_snapshot(l.xid, folded_since.snapshot)
+            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
+$$;
+comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded';
+
+create function vsync_internal.watermark()
+returns bigint
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select nextval('vsync_internal.generation') $$;
+comment on function vsync_internal.watermark() is 'a generation above every one given so far';

@@ -1,0 +1,81 @@
+create function vsync_internal.publish(token bigint, rows text, inferred bigint)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
+as $$
+declare
+    v_version vsync_internal.versions;
+    v_given text[];
+    v_owned text[];
+    v_key_list text;
+    v_type text;
+    v_fresh bigint;
+    v_reused bigint;
+    v_truncated bigint;
+begin
+    select v.* into v_version from vsync_internal.leases as l
+    join vsync_internal.versions as v on v.id = l.version_id where l.token = publish.token;
+    update vsync_internal.progress as p set inference_total = p.inference_total + inferred
+    where p.version_id = v_version.id and inferred > 0;
+    if v_version.id is null then
+        return 0;
+    end if;
+    v_key_list := vsync_internal.key_list(v_version.keys, '%1$I');
+    v_type := format('%I.vector', vsync_internal.vector_schema());
+    -- before any mark is locked: while the index is built, the fold must not wait behind us
+    execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
+    v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
+    v_owned := array(
+        select m.key from vsync_internal.marks as m
+        where m.version_id = v_version.id and m.key = any (v_given) and m.token = publish.token order by m.key for update);
+    execute format($sql$
+        with given as materialized (
+            select r.*, m.captured_at, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash, %1$s
+            from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
+                truncated boolean, fresh boolean)
+            join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
+            where r.key = any ($2)),
+        sourced as materialized (
+            select g.*, coalesce(g.vector::%2$s, (select v.embedding from vsync_data.%3$I as v where v.content_hash = g.content_hash limit 1)) as embedding
+            from given as g),
+        whole as materialized (
+            select s.key from sourced as s group by s.key having bool_and(s.embedding is not null)),
+        shrunk as (
+            delete from vsync_data.%3$I as v
+            using (select %4$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %4$s) as k
+            where %5$s and v.chunk > k.last and v.token <= $3),
+        written as (
+            insert into vsync_data.%3$I as v (%4$s, chunk, content, content_hash, document_hash, embedding, truncated, token,
+                captured_at, embedded_at, worker)
+            select %4$s, s.chunk, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
+                s.captured_at, clock_timestamp(), pg_backend_pid()
+            from sourced as s where s.key in (select w.key from whole as w)
+            order by %4$s, s.chunk
+            on conflict (%4$s, chunk) do update
+            set content = excluded.content, content_hash = excluded.content_hash, document_hash = excluded.document_hash,
+                embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
+                captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
+            where v.token <= excluded.token)
+        select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) filter (where s.vector is null or not s.fresh),
+            count(*) filter (where s.truncated)
+        from sourced as s where s.key in (select w.key from whole as w)
+        $sql$,
+        vsync_internal.key_values(v_version.keys, 'r.key'), v_type, v_version.data, v_key_list,
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = k.%1$I', ' and '))
+    into v_given, v_fresh, v_reused, v_truncated using rows, v_owned, token, v_version.id;
+    if v_given is null then
+        return 0;
+    end if;
+    perform vsync_internal.settle(token, v_version.id, v_given);
+    update vsync_internal.progress as p
+    set embedded_total = p.embedded_total + v_fresh, reused_total = p.reused_total + v_reused,
+        truncated_total = p.truncated_total + v_truncated, retry_at = null
+    where p.version_id = v_version.id;
+    return cardinality(v_given);
+end
+$$;
+comment on function vsync_internal.publish(bigint, text, bigint) is
+'writes the vectors of documents that this claim still owns, drops chunks that are gone, finishes the marks: one transaction.
+rows: a JSON array, a chunk an object; vector null copies the vector of the same text. Returns the number of documents written';

@@ -1,0 +1,80 @@
+create function vsync_internal.render(token bigint, keys text[])
+returns table (key text, content text, hash text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
+as $$
+declare
+    v_version vsync_internal.versions;
+    v_same text[];
+    v_gone text[];
+    v_changed text[];
+    v_contents text[];
+    v_hashes text[];
+begin
+    select v.* into v_version from vsync_internal.leases as l
+    join vsync_internal.versions as v on v.id = l.version_id where l.token = render.token;
+    if not found then
+        return;
+    end if;
+    -- no lock is held here: the marks' generations were taken by the claim, so this snapshot is the younger one
+    execute format($sql$
+        with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
+        rendered as materialized (
+            select r.*, sha256(convert_to(r.content, 'UTF8')) as hash
+            from vsync_data.%2$I(%3$s) as r),
+        verdict as (
+            select c.key, r.content, r.hash,
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same' else 'changed' end as verdict
+            from claimed as c
+            left join rendered as r using (%4$s)
+            left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
+        select array_agg(key) filter (where verdict = 'same'), array_agg(key) filter (where verdict = 'gone'),
+            array_agg(key order by key) filter (where verdict = 'changed'),
+            array_agg(content order by key) filter (where verdict = 'changed'),
+            array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed')
+        from verdict
+        $sql$,
+        vsync_internal.key_values(v_version.keys, 'k.key'), v_version.data || '_render',
+        vsync_internal.key_list(v_version.keys, '(select array_agg(c.%1$I) from claimed as c)'),
+        vsync_internal.key_list(v_version.keys, '%1$I'), v_version.data,
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.%1$I', ' and '))
+    into v_same, v_gone, v_changed, v_contents, v_hashes using keys;
+    if v_gone is not null then
+        perform vsync_internal.erase(v_version, token, v_gone);
+    end if;
+    if v_same is not null then
+        perform vsync_internal.settle(token, v_version.id, v_same);
+        update vsync_internal.progress as p set skipped_total = p.skipped_total + cardinality(v_same) where p.version_id = v_version.id;
+    end if;
+    return query
+    select * from unnest(v_changed, v_contents, v_hashes);
+end
+$$;
+comment on function vsync_internal.render(bigint, text[]) is
+'renders claimed documents with their owner''s rights. Finishes those that are gone (their vectors go) or unchanged, returns the rest';
+
+create function vsync_internal.erase(version vsync_internal.versions, token bigint, keys text[])
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_owned text[];
+    v_count bigint;
+begin
+    v_owned := array(
+        select m.key from vsync_internal.marks as m
+        where m.version_id = version.id and m.key = any (erase.keys) and m.token = erase.token order by m.key for update);
+    execute format('delete from vsync_data.%I as v using (select %s from unnest($1) as k (key)) as k where %s and v.token <= $2',
+        version.data, vsync_internal.key_values(version.keys, 'k.key'),
+        vsync_internal.key_list(version.keys, 'v.%1$I = k.%1$I', ' and '))
+    using v_owned, token;
+    get diagnostics v_count = row_count;
+    perform vsync_internal.settle(token, version.id, v_owned);
+    return v_count;
+end
+$$;
+comment on function vsync_internal.erase(vsync_internal.versions, bigint, text[]) is
+'deletes the vectors of claimed keys that are documents no more; returns the number of vectors';

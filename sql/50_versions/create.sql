@@ -1,0 +1,166 @@
+-- The caller's search_path resolves the document and the caller's role owns it: no SET and no SECURITY DEFINER here.
+create function vsync.create_embedding(
+    name name, document text, model name,
+    capture text default 'trigger',
+    chunk jsonb default null,
+    index jsonb default '{"type": "hnsw", "distance": "cosine"}',
+    options jsonb default '{}',
+    if_not_exists boolean default false)
+returns name
+language plpgsql
+as $$
+declare
+    v_data pg_catalog.name;
+    v_state pg_catalog.text;
+    v_message pg_catalog.text;
+    v_detail pg_catalog.text;
+    v_model vsync_internal.models;
+    v_document pg_catalog.jsonb;
+begin
+    if not vsync_internal.check_new_embedding(name, document, capture, index, options, if_not_exists) then
+        return name;
+    end if;
+    v_model := vsync_internal.current_model(model);
+    if chunk is not null then
+        perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, v_model.spec));
+    end if;
+    perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
+    v_data := vsync_internal.data_name(name, 1);
+    begin
+        execute pg_catalog.format('create view vsync_data.%I as %s', v_data operator(pg_catalog.||) '_document',
+            pg_catalog.regexp_replace(document, ';\s*$', ''));
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
+        perform vsync_internal.raise('VS201', 'the document query is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
+            pg_catalog.format('(%s)', v_state)), 'Run the query by itself in psql to see the place.');
+    end;
+    v_document := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
+        pg_catalog.format('vsync_data.%I', v_data operator(pg_catalog.||) '_document')::pg_catalog.regclass))) operator(pg_catalog.->) 'document';
+    perform vsync_internal.check_readable(v_document, v_data);
+    execute vsync_internal.render_ddl(v_document operator(pg_catalog.->) 'keys', v_data);
+    execute pg_catalog.format('revoke all on function vsync_data.%I from public', v_data operator(pg_catalog.||) '_render');
+    execute pg_catalog.format('grant execute on function vsync_data.%I to %I', v_data operator(pg_catalog.||) '_render', vsync_internal.installer());
+    execute pg_catalog.format('grant select on vsync_data.%I to %I', v_data operator(pg_catalog.||) '_document', vsync_internal.installer());
+    return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_document);
+end
+$$;
+comment on function vsync.create_embedding(name, text, name, text, jsonb, jsonb, jsonb, boolean) is
+'Declares an embedding: the vectors of every row of a document query are kept fresh and served by a view of this name beside the
+root table. The query reads one table, selects its primary key, and a text called content. Returns the name.
+capture: trigger, or manual (only vsync.refresh() marks). chunk: {"tokens": 200, "overlap": 20}, null for one chunk a document.
+index: type (hnsw, ivfflat, none), distance (cosine, l2, inner_product), m, ef_construction, lists.
+Example: select vsync.create_embedding(''product_search'',
+    ''select id, title || ''''. '''' || body as content from shop.products where published'', ''minilm'')';
+
+create function vsync_internal.data_name(embedding name, version int)
+returns name
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- room for _v999999 and _document below 63 bytes, and no collision between names cut short
+    select (case when octet_length(embedding::text) <= 45 then embedding::text
+        else convert_from(substring(convert_to(regexp_replace(embedding::text, '[^ -~]', '_', 'g'), 'UTF8') from 1 for 36), 'UTF8')
+            || '_' || left(md5(embedding::text), 8) end || '_v' || version)::name
+$$;
+comment on function vsync_internal.data_name(name, int) is 'name of a version''s vector table, and stem of its other objects';
+
+create function vsync_internal.installer()
+returns name
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select r.rolname from pg_namespace as n join pg_roles as r on r.oid = n.nspowner where n.nspname = 'vsync_internal' $$;
+comment on function vsync_internal.installer() is 'the role that owns vsync''s objects';
+
+create function vsync_internal.check_new_embedding(name name, document text, capture text, index jsonb, options jsonb, if_not_exists boolean)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(name, '') = '' or document is null then
+        perform vsync_internal.raise('VS001', 'an embedding needs a name and a document query', '', '\df+ vsync.create_embedding');
+    end if;
+    if capture is null or capture not in ('trigger', 'manual') then
+        perform vsync_internal.raise('VS001', 'unknown capture mode', format('Given: %s', coalesce(capture, 'null')),
+            'Use capture => ''trigger'', or ''manual'' where only vsync.refresh() marks.');
+    end if;
+    perform vsync_internal.check_options(options, '{}', 'options');
+    perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
+    if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
+        or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
+        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and i.value !~ '^[0-9]{1,6}$') then
+        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index),
+            'type is hnsw, ivfflat or none; distance is cosine, l2 or inner_product; m, ef_construction and lists are numbers.');
+    end if;
+    -- serialises creations of one name; the loser then sees the winner's row
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
+    if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then
+        if if_not_exists then
+            raise notice 'embedding "%" already exists, skipping', name;
+            return false;
+        end if;
+        perform vsync_internal.raise('VS301', format('embedding "%s" already exists', name),
+            format('It belongs to role "%s".', (select e.owner from vsync_internal.embeddings as e where e.name = check_new_embedding.name)),
+            format('select vsync.drop_embedding(%L)', name));
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_new_embedding(name, text, text, jsonb, jsonb, boolean) is
+'refuses bad arguments; false where the embedding exists and that is allowed';
+
+create function vsync_internal.check_readable(document jsonb, data name)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_root regclass := (document ->> 'root_oid')::oid::regclass;
+    v_message text;
+begin
+    if not has_table_privilege(v_root, 'trigger') then
+        perform vsync_internal.raise('VS002', format('permission denied for table %s', v_root),
+            'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', v_root, current_user));
+    end if;
+    if not has_schema_privilege((select c.relnamespace from pg_class as c where c.oid = v_root), 'create') then
+        perform vsync_internal.raise('VS002', format('permission denied for the schema of %s', v_root),
+            'The serving view is created there.', format('grant create on schema %s to %I',
+            (select c.relnamespace::regnamespace from pg_class as c where c.oid = v_root), current_user));
+    end if;
+    begin
+        set local row_security = off;
+        execute format('select from vsync_data.%I limit 0', data || '_document');
+        set local row_security = on;
+    exception when insufficient_privilege then
+        get stacked diagnostics v_message = message_text;
+        perform vsync_internal.raise('VS002', 'the document cannot be read by its owner', v_message,
+            format('grant select on %s to %I', v_root, current_user));
+    end;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document and to have the root captured';
+
+create function vsync_internal.render_ddl(keys jsonb, data name)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('create function vsync_data.%I(%s) returns table (%s, content text) language plpgsql stable security definer '
+        'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' '
+        'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off as %L',
+        data || '_render',
+        (select string_agg(format('keys_%s %s[]', i, k ->> 'type'), ', ' order by i) from jsonb_array_elements(keys) with ordinality as e (k, i)),
+        vsync_internal.key_list(keys, '%1$I %3$s'),
+        format(e'#variable_conflict use_column\nbegin\n    return query select %s, d.content::pg_catalog.text from vsync_data.%I as d where %s;\nend',
+            vsync_internal.key_list(keys, 'd.%1$I::%3$s'), data || '_document',
+            case when jsonb_array_length(keys) = 1 then format('d.%I = any (keys_1)', keys -> 0 ->> 'output')
+            else format('(%s) in (select * from unnest(%s))', vsync_internal.key_list(keys, 'd.%1$I'),
+                (select string_agg('keys_' || i, ', ' order by i) from generate_series(1, jsonb_array_length(keys)) as i)) end))
+$$;
+comment on function vsync_internal.render_ddl(jsonb, name) is
+'the create function that renders documents by key: security definer and created by the embedding''s owner, so with that role''s rights';

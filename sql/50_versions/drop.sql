@@ -1,0 +1,74 @@
+create function vsync.drop_embedding(name name, if_exists boolean default false)
+returns name
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return vsync_internal.drop_embedding(name, if_exists);
+end
+$$;
+comment on function vsync.drop_embedding(name, boolean) is
+'Drops an embedding with its vectors, view and capture; the source table stays as it is. Returns the name, null where there was none.
+Example: select vsync.drop_embedding(''product_search'')';
+
+create function vsync_internal.find_embedding(name name)
+returns vsync_internal.embeddings
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings;
+begin
+    select * into v_embedding from vsync_internal.embeddings as e where e.name = find_embedding.name;
+    if not found then
+        perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
+            '', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
+    end if;
+    return v_embedding;
+end
+$$;
+comment on function vsync_internal.find_embedding(name) is 'an embedding by name, or error VS302';
+
+create function vsync_internal.drop_embedding(name name, if_exists boolean)
+returns name
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set vsync.own_ddl = 'on'
+as $$
+declare
+    v_embedding vsync_internal.embeddings;
+    v_version vsync_internal.versions;
+    v_schema name;
+    v_ids int[];
+begin
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
+    if if_exists and not exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) then
+        raise notice 'embedding "%" does not exist, skipping', name;
+        return null;
+    end if;
+    v_embedding := vsync_internal.find_embedding(name);
+    perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
+    v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
+    select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root;
+    if v_schema is not null then
+        execute format('drop view if exists %I.%I', v_schema, name);
+    end if;
+    for v_version in select * from vsync_internal.versions as v where v.embedding = drop_embedding.name loop
+        execute format('drop table if exists vsync_data.%I', v_version.data);
+        if exists (select from pg_proc as p where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || '_render') then
+            execute format('drop function vsync_data.%I', v_version.data || '_render');
+        end if;
+        execute format('drop view if exists vsync_data.%I', v_version.data || '_document');
+    end loop;
+    delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
+    delete from vsync_internal.pages as p where p.version_id = any (v_ids);
+    delete from vsync_internal.leases as l where l.version_id = any (v_ids);
+    delete from vsync_internal.marks as m where m.version_id = any (v_ids);
+    perform vsync_internal.sync_capture(v_embedding.root);
+    return name;
+end
+$$;
+comment on function vsync_internal.drop_embedding(name, boolean) is 'removes everything an embedding made';

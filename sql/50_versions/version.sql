@@ -1,0 +1,101 @@
+create function vsync_internal.create_embedding(
+    name name, document text, model_id int, capture text, chunk jsonb, index jsonb, options jsonb, analysis jsonb)
+returns name
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_root regclass := (analysis ->> 'root_oid')::oid::regclass;
+    v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root);
+    v_view regclass := format('vsync_data.%I', vsync_internal.data_name(name, 1) || '_document')::regclass;
+    v_owner name := (select r.rolname from pg_class as c join pg_roles as r on r.oid = c.relowner where c.oid = v_view);
+begin
+    perform vsync_internal.require_owner(v_owner, 'create this embedding');
+    if to_regclass(format('%I.%I', v_schema, name)) is not null then
+        perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
+            'The serving view of an embedding has its name and stands beside the root table.', 'Choose another name for the embedding.');
+    end if;
+    insert into vsync_internal.embeddings (name, root, owner, capture, options)
+    values (name, v_root, v_owner, capture, coalesce(options, '{}'));
+    perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, analysis);
+    insert into vsync_internal.serving values (name, 1);
+    perform vsync_internal.replace_view(name);
+    perform vsync_internal.sync_capture(v_root);
+    return name;
+end
+$$;
+comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, jsonb) is
+'makes what the creator''s rights are not needed for: configuration, vector table, serving view, capture';
+
+create function vsync_internal.create_version(
+    embedding name, version int, model_id int, document text, chunk jsonb, index jsonb, analysis jsonb)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_data name := vsync_internal.data_name(embedding, version);
+    v_keys jsonb := analysis -> 'keys';
+    v_root regclass := (analysis ->> 'root_oid')::oid::regclass;
+    v_dimensions int := (select m.dimensions from vsync_internal.models as m where m.id = model_id);
+    v_index jsonb := '{"type": "hnsw", "distance": "cosine"}'::jsonb || index;
+    v_id int;
+begin
+    if v_dimensions > 2000 and v_index ->> 'type' <> 'none' then
+        perform vsync_internal.raise('VS001', 'the model has too many dimensions for an index',
+            format('It has %s; pgvector indexes at most 2000.', v_dimensions), 'Use index => ''{"type": "none"}''.');
+    end if;
+    execute format('create table vsync_data.%1$I (%2$s, chunk int not null, content text not null, content_hash bytea not null, '
+        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, truncated boolean not null, token bigint not null, '
+        'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
+        v_data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',
+            coalesce(' collate ' || nullif(k ->> 'collation', ''), '')), ', ' order by i)
+            from jsonb_array_elements(v_keys) with ordinality as e (k, i)),
+        vsync_internal.vector_schema(), v_dimensions, vsync_internal.key_list(v_keys, '%1$I'));
+    execute format('create index on vsync_data.%I (content_hash)', v_data);
+    execute format('alter table vsync_data.%I alter column embedding set storage plain', v_data);
+    execute format('comment on table vsync_data.%I is %L', v_data, format('vectors of version %s of embedding %s', version, embedding));
+    -- Whoever may not read the root is denied here too, and row-level security of the root, once on, decides row by row.
+    execute format('alter table vsync_data.%I enable row level security', v_data);
+    execute format('create policy visible_in_root on vsync_data.%1$I for select using (not (select row_security_active(%2$L::regclass)) '
+        'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
+        vsync_internal.key_list(v_keys, format('r.%%2$I = %I.%%1$I', v_data), ' and '));
+    execute format('grant select on vsync_data.%I to public', v_data);
+    insert into vsync_internal.versions (embedding, version, model_id, document, keys, columns, whole_row, chunk, index, state, data)
+    values (embedding, version, model_id, document, v_keys, array(select c from jsonb_array_elements_text(analysis -> 'columns') as c order by c),
+        (analysis ->> 'whole_row')::boolean, chunk, v_index,
+        'active', v_data)
+    returning id into v_id;
+    insert into vsync_internal.progress (version_id) values (v_id);
+    return v_id;
+end
+$$;
+comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, jsonb) is
+'makes a version''s vector table with its policy, and its row; returns its id';
+
+create function vsync_internal.replace_view(embedding name)
+returns name
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = embedding);
+    v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root);
+    v_branches text;
+begin
+    select string_agg(format('select %s, v.chunk, v.content, v.embedding::%I.vector as embedding, %s as version, v.embedded_at from vsync_data.%I as v',
+        vsync_internal.key_list(v.keys, 'v.%1$I'), vsync_internal.vector_schema(), v.version, v.data), ' union all ' order by v.version)
+    into v_branches
+    from vsync_internal.versions as v where v.embedding = replace_view.embedding and v.state <> 'dropped';
+    -- outside the union: the planner then merges the branches' indexes and runs one of them
+    execute format('create or replace view %I.%I with (security_invoker = true) as select u.* from (%s) as u '
+        'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)',
+        v_schema, embedding, v_branches, embedding);
+    execute format('alter view %I.%I owner to %I', v_schema, embedding, v_embedding.owner);
+    execute format('grant select on %I.%I to vsync_reader', v_schema, embedding);
+    execute format('comment on view %I.%I is %L', v_schema, embedding, format('vectors of embedding %s, kept fresh by vsync', embedding));
+    return embedding;
+end
+$$;
+comment on function vsync_internal.replace_view(name) is 'builds the serving view from the live versions';

@@ -1,0 +1,105 @@
+create function vsync_internal.serving_version(embedding name)
+returns vsync_internal.versions
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from vsync_internal.serving as s
+    join vsync_internal.versions as v on v.embedding = s.embedding and v.version = s.version
+    where s.embedding = serving_version.embedding
+$$;
+comment on function vsync_internal.serving_version(name) is 'the version being served';
+
+create function vsync_internal.stale_keys(version_id int, keys text[])
+returns text[]
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(
+        select k.key from unnest(stale_keys.keys) as k (key)
+        where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key)
+        union
+        select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.pages as p
+        where p.version_id = stale_keys.version_id and (p.keys is null or k.key = any (p.keys))
+        union
+        select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.log as l, vsync_internal.versions as v
+        join vsync_internal.embeddings as e on e.name = v.embedding
+        left join vsync_internal.captures as c on c.relation = e.root
+        where v.id = stale_keys.version_id and (l.capture_id = c.id or l.version_id = v.id)
+            and (l.keys is null or k.key = any (l.keys))
+            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
+$$;
+comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not';
+
+create function vsync.search(embedding name, query text, k int default 10)
+returns table (key jsonb, chunk int, content text, distance float8, stale boolean, version int)
+language plpgsql
+stable
+rows 10
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
+set enable_seqscan = on set enable_indexscan = on
+set hnsw.iterative_scan = 'off' set hnsw.ef_search = 40 set ivfflat.iterative_scan = 'off' set ivfflat.probes = 1
+as $$
+#variable_conflict use_column
+declare
+    v_version vsync_internal.versions;
+    v_schema name := vsync_internal.vector_schema();
+    v_vector text;
+    v_sql text;
+    v_limit bigint;
+    v_documents int;
+    v_rows bigint;
+    v_exact boolean := false;
+    v_found jsonb;
+begin
+    if search.k is null or search.k < 1 or search.k > 10000 then
+        perform vsync_internal.raise('VS001', 'k is out of range', format('k is %s', coalesce(search.k::text, 'null')), 'Ask for 1 to 10000 documents.');
+    end if;
+    v_version := vsync_internal.serving_version(search.embedding);
+    v_vector := vsync.query_vector(search.embedding, search.query)::text;
+    if v_vector is null then
+        return;
+    end if;
+    perform set_config('hnsw.iterative_scan', 'strict_order', true);
+    perform set_config('hnsw.ef_search', least(1000, greatest(40, search.k * 2))::text, true);
+    perform set_config('ivfflat.iterative_scan', 'relaxed_order', true);
+    perform set_config('ivfflat.probes', '10', true);
+    -- the literal keeps the operator's index usable: the vector is a constant of the plan
+    v_sql := format(
+        'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector as distance '
+        'from vsync_data.%6$I as v order by v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector limit $1), '
+        'best as (select distinct on (n.key_text) n.* from nearest as n order by n.key_text, n.distance, n.chunk) '
+        'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
+        'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
+        vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'), v_schema,
+        case v_version.index ->> 'distance' when 'l2' then '<->' when 'inner_product' then '<#>' else '<=>' end,
+        v_vector, v_version.data);
+    v_limit := case when v_version.chunk is null then search.k else search.k * 4 end;
+    loop
+        execute v_sql into v_documents, v_rows, v_found using v_limit, search.k;
+        exit when v_documents >= search.k or (v_exact and v_rows < v_limit);
+        if v_rows < v_limit then
+            -- the index gave up before it had enough, behind row-level security for instance
+            v_exact := true;
+            perform set_config('enable_indexscan', 'off', true);
+        else
+            v_limit := v_limit * 4;
+        end if;
+    end loop;
+    return query
+    with found as (
+        select f.* from jsonb_to_recordset(v_found) as f (key jsonb, key_text text, chunk int, content text, distance float8)),
+    stale as (
+        select s.key from unnest(vsync_internal.stale_keys(v_version.id, array(select f.key_text from found as f))) as s (key))
+    select f.key, f.chunk, f.content, f.distance, f.key_text in (select s.key from stale as s), v_version.version
+    from found as f order by f.distance, f.key_text;
+end
+$$;
+comment on function vsync.search(name, text, int) is
+'The k documents nearest to a query, each with its best chunk, nearest first, from the version this statement serves. stale: a change
+of that document is waiting. Rows the caller may not see are not found.
+Example: select key, content, distance from vsync.search(''product_search'', ''red bicycle'', 5)';

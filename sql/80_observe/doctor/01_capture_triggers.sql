@@ -1,0 +1,12 @@
+create view vsync_internal.doctor_01_capture_triggers as
+select 'capture triggers' as name, 'error' as level,
+    format('%s has no enabled trigger %s: changes are not seen', r.relid::regclass, 'vsync_' || e.event) as detail,
+    format('select vsync.repair_capture(%L)', f.name) as remediation
+from vsync_internal.captures as c
+join vsync_internal.embeddings as f on f.root = c.relation and f.capture <> 'manual'
+cross join lateral (select t.relid::oid from pg_catalog.pg_partition_tree(c.relation) as t union select c.relation::oid) as r (relid)
+cross join (values ('insert'), ('update'), ('delete'), ('truncate')) as e (event)
+where not exists (
+    select from pg_catalog.pg_trigger as t
+    where t.tgrelid = r.relid and t.tgname = 'vsync_' || e.event and t.tgenabled = 'A');
+comment on view vsync_internal.doctor_01_capture_triggers is 'triggers dropped, disabled, or not always enabled';

@@ -1,0 +1,11 @@
+-- What pg_dump takes along. Log and queue stay behind: a restored database starts over and compares every document.
+do $$
+declare
+    v_table text;
+begin
+    foreach v_table in array array['settings', 'models', 'models_id_seq', 'embeddings', 'versions', 'versions_id_seq', 'progress', 'serving',
+        'captures', 'captures_id_seq', 'identity', 'generation', 'token'] loop
+        perform pg_catalog.pg_extension_config_dump(('vsync_internal.' || v_table)::regclass, '');
+    end loop;
+end
+$$;

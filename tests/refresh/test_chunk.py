@@ -1,0 +1,182 @@
+"""Chunks stay within their size, lose nothing, and change only near an edit."""
+
+import itertools
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from fix_models import package_texts, tiny_tokenizer
+from vsync_engine import chunk
+from vsync_engine.errors import EngineError
+from vsync_engine.model import Model, ModelSpec, inspect
+
+TINY = tiny_tokenizer()
+
+
+@cache
+def paragraphs() -> tuple[str, ...]:
+    return tuple(" ".join(text.split()) for text in package_texts(300))
+
+
+@cache
+def words() -> tuple[str, ...]:
+    return tuple(" ".join(paragraphs()).split())
+
+
+@pytest.fixture(scope="module")
+def tokenizer(minilm: Path) -> Tokenizer:
+    return Model.load(inspect(str(minilm), {})[0], threads=1).tokenizer
+
+
+def count(tokenizer: Tokenizer, text: str) -> int:
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+PIECES = st.lists(st.one_of(st.text(max_size=60), st.sampled_from([" ", "\n", "\n\n", ". ", "\r\n", "😀", "é"])))
+
+
+@given(PIECES.map("".join), st.integers(8, 40), st.data())
+def test_bound_order_and_nothing_lost(text: str, tokens: int, data: st.DataObject) -> None:
+    overlap = data.draw(st.integers(0, tokens // 2))
+    chunks = chunk.split(text, TINY, tokens=tokens, overlap=overlap)
+    bare = chunk.split(text, TINY, tokens=tokens, overlap=0)
+    assert chunks
+    if not text.strip():
+        assert chunks == [text]
+        return
+    assert all(count(TINY, part) <= tokens and part.strip() for part in chunks)
+    assert squeezed("".join(bare)) == squeezed(text)
+    position = 0
+    for part in chunks:
+        found = text.find(part, position)
+        assert found >= 0
+        position = found
+
+
+def test_overlap_is_the_end_of_the_chunk_before(tokenizer: Tokenizer) -> None:
+    text = "\n\n".join(paragraphs()[:40])
+    chunks = chunk.split(text, tokenizer, tokens=100, overlap=20)
+    overlaps = 0
+    for before, after in itertools.pairwise(chunks):
+        shared = max(size for size in range(len(before) + 1) if after.startswith(before[len(before) - size :]))
+        assert count(tokenizer, before[len(before) - shared :]) <= 20
+        overlaps += count(tokenizer, before[len(before) - shared :]) >= 15
+    assert overlaps > 0.8 * len(chunks)
+    assert max(count(tokenizer, part) for part in chunks) <= 100
+
+
+def test_short_and_blank_texts(tokenizer: Tokenizer) -> None:
+    assert chunk.split("", tokenizer, tokens=50, overlap=5) == [""]
+    assert chunk.split(" \n ", tokenizer, tokens=50, overlap=5) == [" \n "]
+    assert chunk.split("  one line \n", tokenizer, tokens=50, overlap=5) == ["one line"]
+
+
+@cache
+def chunks_of(tokenizer: Tokenizer, text: str, tokens: int, overlap: int) -> frozenset[str]:
+    return frozenset(chunk.split(text, tokenizer, tokens=tokens, overlap=overlap))
+
+
+def changed(tokenizer: Tokenizer, before: str, after: str, tokens: int, overlap: int) -> tuple[int, int]:
+    """Return how many chunks the edit made new, and how many there are."""
+    old = chunks_of(tokenizer, before, tokens, overlap)
+    new = chunk.split(after, tokenizer, tokens=tokens, overlap=overlap)
+    return sum(part not in old for part in new), len(new)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 3), st.integers(0, 59), st.sampled_from(["", "Short.", "insert", "longer", "one word"]))
+def test_an_edited_paragraph_changes_the_chunks_around_it(
+    tokenizer: Tokenizer, start: int, place: int, edit: str
+) -> None:
+    before = list(paragraphs()[start * 60 : start * 60 + 60])
+    after = list(before)
+    if edit == "insert":
+        after.insert(place, "A paragraph that was not there before.")
+    elif edit == "longer":
+        after[place] += " And now it says more, in a sentence at its end, than it used to say."
+    elif edit == "one word":
+        after[place] = f"Edited {after[place]}"
+    else:
+        after[place] = edit
+    new, total = changed(tokenizer, "\n\n".join(before), "\n\n".join(after), 64, 8)
+    assert new <= 8
+    assert total > 60
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1199), st.integers(0, 2), st.integers(0, 12))
+def test_an_edit_in_a_text_without_structure(tokenizer: Tokenizer, place: int, taken: int, given_: int) -> None:
+    before = [word.strip(".!?") for word in words()[:1200]]
+    after = before[:place] + ["added"] * given_ + before[place + taken :]
+    new, total = changed(tokenizer, " ".join(before), " ".join(after), 50, 5)
+    assert new <= 16
+    assert total > 25
+
+
+def test_edits_change_few_chunks_on_average(tokenizer: Tokenizer) -> None:
+    before = list(paragraphs()[:60])
+    news = 0
+    for place in range(0, 60, 6):
+        after = [*before[:place], before[place] + " More of it.", *before[place + 1 :]]
+        news += changed(tokenizer, "\n\n".join(before), "\n\n".join(after), 64, 8)[0]
+    assert news / 10 <= 4
+
+
+def test_repeated_lines_and_one_endless_word(tokenizer: Tokenizer) -> None:
+    lines = chunk.split("the same line again\n" * 2000, tokenizer, tokens=64, overlap=8)
+    assert max(count(tokenizer, part) for part in lines) <= 64
+    blob = chunk.split("Begin. " + "0a1b2c3d" * 500 + " End.", TINY, tokens=64, overlap=8)
+    assert max(count(TINY, part) for part in blob) <= 64
+
+
+def test_lone_surrogates(tokenizer: Tokenizer) -> None:
+    assert chunk.split("a\ud800b " * 200, tokenizer, tokens=32, overlap=4)
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_model: Path) -> ModelSpec:
+    return inspect(str(tiny_model), {"max_tokens": 110, "passage_prefix": "abcdefgh"})[0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"tokens": 8}, {"tokens": 100, "overlap": 50}, {"tokens": 100, "overlap": 0}, {"tokens": 9}]
+)
+def test_good_options(spec: ModelSpec, options: dict[str, object]) -> None:
+    chunk.validate(options, spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"tokens": 100, "overlop": 1}, 'Did you mean "overlap"?'),
+        ({}, "from 8 to 100"),
+        ({"tokens": 7}, "from 8 to 100"),
+        ({"tokens": 101}, "from 8 to 100"),
+        ({"tokens": "50"}, "from 8 to 100"),
+        ({"tokens": True}, "from 8 to 100"),
+        ({"tokens": 20.0}, "from 8 to 100"),
+        ({"tokens": 50, "overlap": 26}, "from 0 to 25"),
+        ({"tokens": 50, "overlap": -1}, "from 0 to 25"),
+        ({"tokens": 50, "overlap": None}, "from 0 to 25"),
+    ],
+)
+def test_bad_options(spec: ModelSpec, options: dict[str, object], hint: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        chunk.validate(options, spec)
+    assert caught.value.sqlstate == "VS001"
+    assert hint in caught.value.hint
+
+
+def test_a_model_that_reads_too_little_for_chunks(tiny_model: Path) -> None:
+    spec, _ = inspect(str(tiny_model), {"max_tokens": 9})
+    with pytest.raises(EngineError, match="too little"):
+        chunk.validate({"tokens": 8}, spec)

@@ -1,0 +1,29 @@
+"""`vsync install`: vsync in a database whose server's files cannot be touched."""
+
+import typer
+
+from vsync_admin import __version__
+from vsync_admin.connection import Session, connect, takes_session
+from vsync_admin.output import emit, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(install)
+
+
+@takes_session
+def install(session: Session) -> None:
+    """Install vsync into a database without an extension: the same SQL, in one transaction.
+
+    Needs pgvector. Where plpython3u is missing, what needs it is left out and the engine runs outside
+    the server. On a server of your own use `make install` and `create extension vsync cascade`.
+    """
+    from vsync_admin.extension import install_into
+
+    with connect(session) as connection:
+        omitted = install_into(connection)
+        row = {"database": connection.info.dbname, "version": __version__, "omitted": " ".join(omitted)}
+    for name in omitted:
+        say(f"left out {name}: no plpython3u for this role")
+    emit([row], as_json=session.json)

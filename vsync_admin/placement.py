@@ -1,0 +1,172 @@
+"""Putting the engine and the extension's files into a server, and taking them out again.
+
+PL/Python finds the engine by one line in `vsync.pth` of its own Python: the line does something only inside
+that server's `postgres` program, so neither environment variables nor settings nor the way of starting matter.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vsync_admin.errors import CommandError
+from vsync_admin.extension import checkout, extension_files
+from vsync_admin.processes import run
+from vsync_admin.server import Server, find_server, linked_python
+
+_PTH = "vsync.pth"
+_PIP = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--root-user-action=ignore")
+
+
+def install(server: Server) -> list[str]:
+    """Place whatever is missing or out of date; return what was done, nothing when all was in place."""
+    root = checkout()
+    if root is None:
+        raise CommandError(
+            "the server's files are placed from a source checkout",
+            hint="Use `vsync install` for a database without file access.",
+        )
+    _require_writable(server)
+    os.umask(0o022)
+    with _alone(server):
+        python = linked_python(server)
+        done = [*_place_engine(server, python, root), *_place_pth(server, python)]
+        for name, text in extension_files(root / "sql").items():
+            if _write(server.extension_directory / name, text):
+                done.append(f"placed {server.extension_directory / name}")
+    return done
+
+
+def remove(server: Server) -> list[str]:
+    """Take the engine, the line of vsync.pth and the extension's files away; return what was removed."""
+    _require_writable(server)
+    removed: list[str] = []
+    pth = _site_directory(linked_python(server)) / _PTH
+    rest = "".join(_other_lines(pth, server))
+    if pth.exists() and rest:
+        pth.write_text(rest, encoding="utf-8")
+    elif pth.exists():
+        pth.unlink()
+        removed.append(str(pth))
+    for path in (*server.extension_directory.glob("vsync--*.sql"), server.extension_directory / "vsync.control"):
+        if path.exists():
+            path.unlink()
+            removed.append(str(path))
+    if server.engine.exists():
+        shutil.rmtree(server.engine)
+        removed.append(str(server.engine))
+    _lock_file(server).unlink(missing_ok=True)
+    return removed
+
+
+def engine_stamp(root: Path, python: Path) -> dict[str, str]:
+    """Return the hashes that decide what a placement has to do: of the dependencies and of the code."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dependencies = hashlib.sha256(repr((project["dependencies"], run([python, "-VV"]))).encode())
+    code = hashlib.sha256((root / "pyproject.toml").read_bytes())
+    for folder in ("vsync_admin", "plpython/vsync_engine", "sql"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                code.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return {"dependencies": dependencies.hexdigest(), "code": code.hexdigest()}
+
+
+def _place_engine(server: Server, python: Path, root: Path) -> list[str]:
+    stamp_file = server.engine / "stamp.json"
+    wanted = engine_stamp(root, python)
+    present: dict[str, str] = json.loads(stamp_file.read_text(encoding="utf-8")) if stamp_file.exists() else {}
+    if present == wanted:
+        return []
+    own_python = server.engine / "bin" / "python"
+    same_libraries = present.get("dependencies") == wanted["dependencies"]
+    if same_libraries:
+        stamp_file.write_text(json.dumps({**present, "code": ""}), encoding="utf-8")
+    else:
+        sys.stderr.write(f"installing the engine and its libraries into {server.engine}\n")
+        run([python, "-m", "venv", "--clear", server.engine])
+    with tempfile.TemporaryDirectory() as folder:
+        run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=root)
+        wheel = next(Path(folder).glob("*.whl"))
+        run([own_python, *_PIP, *(["--no-deps", "--force-reinstall"] if same_libraries else []), wheel])
+    stamp_file.write_text(json.dumps(wanted), encoding="utf-8")
+    return [f"placed the engine in {server.engine}"]
+
+
+def _place_pth(server: Server, python: Path) -> list[str]:
+    pth = _site_directory(python) / _PTH
+    packages = run([server.engine / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    pth.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(_other_lines(pth, server)) + _pth_line(server, Path(packages.strip()))
+    return [f"placed {pth}"] if _write(pth, text) else []
+
+
+def _pth_line(server: Server, packages: Path) -> str:
+    program = repr(str((server.bindir / "postgres").resolve()))
+    running = "os.path.realpath('/proc/self/exe').removesuffix(' (deleted)')"
+    action = f"os.path.isdir({str(packages)!r}) and sys.path.insert(0, {str(packages)!r})"
+    return f"import os, sys; {running} == {program} and {action}\n"
+
+
+def _other_lines(pth: Path, server: Server) -> list[str]:
+    if not pth.exists():
+        return []
+    own = f"== {str((server.bindir / 'postgres').resolve())!r} and"
+    return [line for line in pth.read_text(encoding="utf-8").splitlines(keepends=True) if own not in line]
+
+
+def _site_directory(python: Path) -> Path:
+    return Path(run([python, "-I", "-c", "import site; print(site.getsitepackages()[0])"]).strip())
+
+
+def _write(path: Path, text: str) -> bool:
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+    return True
+
+
+def _require_writable(server: Server) -> None:
+    for directory in (server.pkglibdir, server.extension_directory):
+        if not os.access(directory, os.W_OK):
+            raise CommandError(
+                f"no permission to write to {directory}",
+                hint="Run `sudo make install`, or `vsync install` for a database alone.",
+            )
+
+
+def _lock_file(server: Server) -> Path:
+    return server.pkglibdir / ".vsync.lock"
+
+
+@contextmanager
+def _alone(server: Server) -> Generator[None]:
+    with _lock_file(server).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(arguments: list[str]) -> int:
+    """Run `install` or `remove` for the server of $PG_CONFIG."""
+    actions = {"install": install, "remove": remove}
+    if len(arguments) != 1 or arguments[0] not in actions:
+        sys.stderr.write("usage: python -m vsync_admin.placement install|remove\n")
+        return 2
+    for line in actions[arguments[0]](find_server()):
+        sys.stderr.write(f"{line}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CommandError as failure:
+        sys.exit("\n".join(filter(None, (failure.message, failure.detail, failure.hint))))
