@@ -13,7 +13,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 from vsync_admin import catalogue
 
@@ -43,7 +43,7 @@ def write_tiny_model(
     makes the model raise and "nanpill" makes the vector NaN; with `nan` every vector is NaN.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer = tiny_tokenizer()
+    tokenizer = tiny_tokenizer(poison=poison)
     rows = tokenizer.get_vocab_size()
     weights = tiny_weights(dimensions, seed, rows)
     if poison:
@@ -73,18 +73,18 @@ def tiny_weights(dimensions: int, seed: int, rows: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((rows, dimensions)).astype(np.float32)
 
 
-def tiny_tokenizer() -> Tokenizer:
-    """Return a tokenizer of bytes, so that every text has tokens of its own; [CLS] and [SEP] around them."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate([*SPECIALS, *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+def tiny_tokenizer(*, poison: bool = False) -> Tokenizer:
+    """Return a tokenizer of ASCII characters and bytes, so that every text has its own tokens, in [CLS] and [SEP]."""
+    tokens = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), *(chr(code) for code in range(32, 127))]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]", byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_next")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIALS])
-    tokenizer.add_tokens([AddedToken(NAN, normalized=False), AddedToken(POISON, normalized=False)])
+    if poison:
+        tokenizer.add_tokens([AddedToken(NAN, normalized=False), AddedToken(POISON, normalized=False)])
     return tokenizer
 
 

@@ -126,7 +126,7 @@ class Claim:
         self._publish(ready, texts, sent)
 
     def _reserve(self, documents: list[_Document]) -> dict[str, _Text]:
-        """Return the texts by hash; fresh are those that this claim embeds. Documents with a busy text are handed back."""
+        """Return the texts by hash; fresh are those that this claim embeds. Busy ones go back."""
         texts: dict[str, _Text] = {}
         for document in documents:
             for content, digest in zip(document.chunks, document.hashes, strict=True):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
-import plpy
 
 from vsync_engine import __version__, chunk, document, model, models, statements, worker
 from vsync_engine.errors import EngineError
@@ -17,7 +16,7 @@ from vsync_engine.layout import ModelSpec
 
 @cache
 def _host() -> PlpyHost:
-    return PlpyHost(plpy)
+    return PlpyHost()
 
 
 def version() -> str:
@@ -45,7 +44,7 @@ def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | 
         loaded = models.load(spec, settings["threads"])
         return models.embed(loaded, kind, inputs, settings["batch_tokens"])
     except EngineError as error:
-        _raise(error)
+        _host().report(error)
 
 
 def check_document(text: str) -> str:
@@ -77,10 +76,8 @@ def work(duration: str | None, embedding: str | None) -> None:
     """Be a worker in this session."""
     try:
         worker.work(_host(), duration, embedding)
-    except EngineError as error:
-        _raise(error)
-    except HostError as error:
-        plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail)
+    except (EngineError, HostError) as error:
+        _host().report(error)
 
 
 def _answer(call: Callable[[], dict[str, Any]]) -> str:
@@ -88,7 +85,3 @@ def _answer(call: Callable[[], dict[str, Any]]) -> str:
         return orjson.dumps(call()).decode()
     except EngineError as error:
         return orjson.dumps({"error": error.as_json()}).decode()
-
-
-def _raise(error: EngineError) -> NoReturn:
-    plpy.error(error.message, sqlstate=error.sqlstate, detail=error.detail, hint=error.hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from vsync_engine.errors import NOT_IN_TRANSACTION_BLOCK, EngineError
 
@@ -22,19 +22,28 @@ class Statement:
 class HostError(Exception):
     """An error that the database reported. sqlstate: five characters, empty when the connection is gone."""
 
-    def __init__(self, message: str, *, sqlstate: str, detail: str = "") -> None:
+    def __init__(self, message: str, *, sqlstate: str, detail: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.sqlstate = sqlstate
         self.detail = detail
+        self.hint = hint
 
 
 class Host(Protocol):
     """One session. Statements open a transaction; between commit and the next one the session holds no snapshot."""
 
-    def rows(self, statement: Statement, *arguments: object) -> list[Row]: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
+    def rows(self, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement and return its rows; HostError when it fails."""
+        ...
+
+    def commit(self) -> None:
+        """Commit."""
+        ...
+
+    def rollback(self) -> None:
+        """Roll back."""
+        ...
 
 
 def value(host: Host, statement: Statement, *arguments: object) -> Any:
@@ -43,10 +52,12 @@ def value(host: Host, statement: Statement, *arguments: object) -> Any:
 
 
 class PlpyHost:
-    """The session that PL/Python runs in. `plpy` is handed in, so that nothing else imports it."""
+    """The session that PL/Python runs in."""
 
-    def __init__(self, plpy: Any) -> None:
-        self._plpy = plpy
+    def __init__(self) -> None:
+        import plpy  # exists only inside the server
+
+        self._plpy: Any = plpy
         self._plans: dict[Statement, Any] = {}
 
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
@@ -71,6 +82,11 @@ class PlpyHost:
         """Roll the transaction back."""
         self._guarded(self._plpy.rollback)
 
+    def report(self, error: EngineError | HostError) -> NoReturn:
+        """Raise an error as PostgreSQL's own, with its SQLSTATE and fields."""
+        self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
+        raise AssertionError
+
     def _plan(self, statement: Statement) -> Any:
         if statement not in self._plans:
             self._plans[statement] = self._plpy.prepare(statement.sql, list(statement.types))
@@ -80,8 +96,11 @@ class PlpyHost:
         try:
             return call()
         except self._plpy.SPIError as error:
-            fields = getattr(error, "spidata", None) or (None,)
-            raise HostError(str(error), sqlstate=error.sqlstate or "XX000", detail=fields[0] or "") from error
+            code, detail, hint = (getattr(error, "spidata", None) or (0, None, None))[:3]
+            # only exceptions of known conditions carry their SQLSTATE as text; this is how C packs one
+            sqlstate = "".join(chr((code >> 6 * i & 63) + 48) for i in range(5)) if code else "XX000"
+            sqlstate = getattr(error, "sqlstate", None) or sqlstate
+            raise HostError(str(error), sqlstate=sqlstate, detail=detail or "", hint=hint or "") from error
 
 
 class PsycopgHost:
@@ -100,7 +119,7 @@ class PsycopgHost:
 
         def run() -> list[Row]:
             self._cursor.execute(statement.sql.encode(), arguments)
-            return self._cursor.fetchall() if self._cursor.description else []
+            return list(self._cursor.fetchall()) if self._cursor.description else []
 
         return self._guarded(run)
 
@@ -116,6 +135,10 @@ class PsycopgHost:
         try:
             return call()
         except self._error as error:
-            detail = error.diag.message_detail or ""
-            message = error.diag.message_primary or str(error)
-            raise HostError(message, sqlstate=error.sqlstate or "", detail=detail) from error
+            report = error.diag
+            raise HostError(
+                report.message_primary or str(error),
+                sqlstate=error.sqlstate or "",
+                detail=report.message_detail or "",
+                hint=report.message_hint or "",
+            ) from error

@@ -157,7 +157,7 @@ def _key(root: Relation, occurrence: Occurrence, name: str, carriers: list[str])
         raise EngineError(
             f'key column "{name}" cannot be put in order',
             sqlstate=DOCUMENT_UNSUPPORTED,
-            detail=f"{column.type} has no default btree operator class.",
+            detail=f"{column.type} has no default btree operator class of its own that is safe to run for others.",
             hint=f"Give {root} a primary key of another type.",
         )
     return Key(name, output, column.type, column.builtin, column.collation)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from vsync_engine import files
 from vsync_engine.errors import INVALID_ARGUMENT, MODEL_UNUSABLE, EngineError
 from vsync_engine.layout import TOKENIZER, Layout, ModelSpec, read_layout, spec_of
-from vsync_engine.native import np, signals_blocked, tokenizers
+from vsync_engine.native import np, return_freed_memory, signals_blocked, tokenizers
 from vsync_engine.network import Network, reason
 from vsync_engine.pooling import MEAN, NONE, normalised, pool
 
@@ -73,6 +73,8 @@ class Model:
         )
         model = cls(spec, network, _tokenizer(contents[TOKENIZER]))
         model._signatures = {name: file.signature for name, file in read.items()}
+        del read, contents
+        return_freed_memory()
         return model
 
     def verify_unchanged(self) -> None:

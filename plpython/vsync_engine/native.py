@@ -5,6 +5,7 @@ A backend's handlers belong to its one thread; a library's thread with an open s
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Generator
@@ -32,4 +33,11 @@ with signals_blocked():
 
 ort.set_default_logger_severity(4)  # what goes wrong comes back as an exception; stderr is the server's log
 
-__all__ = ["np", "ort", "signals_blocked", "tokenizers"]
+__all__ = ["np", "ort", "return_freed_memory", "signals_blocked", "tokenizers"]
+
+
+def return_freed_memory() -> None:
+    """Hand memory that was freed back to the system, where the C library can: loading a model leaves as much as it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

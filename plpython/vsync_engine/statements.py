@@ -1,33 +1,51 @@
-"""The statements of the worker: each calls one function of sql/30_queue or sql/40_refresh."""
+"""The statements of the worker: each calls one function of sql/30_queue or sql/40_refresh.
+
+Documents run their owners' code in the worker's session, which may leave a search_path behind: every name is qualified.
+"""
 
 from vsync_engine.host import Statement
 
 ADOPT = Statement("select vsync_internal.adopt()")
-BACKFILL = Statement("select vsync_internal.backfill($1)", ("int",))
-BACK_OFF = Statement("select vsync_internal.back_off($1, $2, make_interval(secs => $3))", ("int", "jsonb", "float8"))
-BUILD_INDEX = Statement("select vsync_internal.build_index($1)", ("int",))
-CLAIM = Statement("select token, keys from vsync_internal.claim($1, $2, $3)", ("int", "int", "int"))
-DUTIES = Statement("select * from vsync_internal.duties($1)", ("name",))
-EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("name",))
+BACKFILL = Statement("select vsync_internal.backfill($1)", ("pg_catalog.int4",))
+BACK_OFF = Statement(
+    "select vsync_internal.back_off($1, $2, pg_catalog.make_interval(secs => $3))",
+    ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.float8"),
+)
+BUILD_INDEX = Statement("select vsync_internal.build_index($1)", ("pg_catalog.int4",))
+CLAIM = Statement(
+    "select token, keys from vsync_internal.claim($1, $2, $3)",
+    ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.int4"),
+)
+DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
+EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand()")
-FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("bigint", "text[]", "jsonb"))
+FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.jsonb"))
 FOLD = Statement("select vsync_internal.fold()")
-FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_snapshot)", ("text",))
-LOCK = Statement("select pg_advisory_lock_shared(hashtext('vsync'), hashtext('worker'))")
-MODEL_SPEC = Statement("select vsync_internal.model_spec($1)", ("int",))
-OUTSTANDING = Statement("select vsync_internal.outstanding($1, $2)", ("bigint", "name"))
-POSTPONE = Statement("select vsync_internal.postpone($1, $2, make_interval(secs => $3))", ("bigint", "text[]", "float8"))
-PUBLISH = Statement("select vsync_internal.publish($1, $2, $3)", ("bigint", "text", "bigint"))
+FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
+LOCK = Statement(
+    "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
+)
+MODEL_SPEC = Statement("select vsync_internal.model_spec($1)", ("pg_catalog.int4",))
+OUTSTANDING = Statement("select vsync_internal.outstanding($1, $2)", ("pg_catalog.int8", "pg_catalog.name"))
+POSTPONE = Statement(
+    "select vsync_internal.postpone($1, $2, pg_catalog.make_interval(secs => $3))",
+    ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.float8"),
+)
+PUBLISH = Statement(
+    "select vsync_internal.publish($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8")
+)
 REAP = Statement("select vsync_internal.reap()")
-RELEASE = Statement("select vsync_internal.release($1)", ("bigint",))
-RENDER = Statement("select * from vsync_internal.render($1, $2)", ("bigint", "text[]"))
-RENEW = Statement("select vsync_internal.renew($1)", ("bigint",))
-RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("bigint", "text[]"))
+RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
+RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
+RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
+RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 ROTATE = Statement("select vsync_internal.rotate()")
-SECONDS = Statement("select extract(epoch from $1::interval)::float8", ("text",))
-SET = Statement("select set_config($1, $2, false)", ("text", "text"))
+SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))
+SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
 SETTINGS = Statement("select name, value from vsync.settings")
-SHOW = Statement("select current_setting($1)", ("text",))
-SNAPSHOT = Statement("select pg_current_snapshot()::text")
-UNLOCK = Statement("select pg_advisory_unlock_shared(hashtext('vsync'), hashtext('worker'))")
+SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
+SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
+UNLOCK = Statement(
+    "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
+)
 WATERMARK = Statement("select vsync_internal.watermark()")

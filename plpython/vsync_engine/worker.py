@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -143,8 +144,9 @@ def work(host: Host, duration: str | None, embedding: str | None) -> None:
 
 
 @contextmanager
-def _session(host: Host) -> Iterator[None]:
-    before = {name: value(host, statements.SHOW, name) for name in _SESSION}
+def _session(host: Host) -> Generator[None]:
+    # a document's code may leave a search_path behind
+    before = {name: value(host, statements.SHOW, name) for name in (*_SESSION, "search_path")}
     for name, setting in _SESSION.items():
         host.rows(statements.SET, name, setting)
     host.rows(statements.LOCK)
@@ -163,15 +165,14 @@ def _session(host: Host) -> Iterator[None]:
 
 
 @contextmanager
-def _memory_limit(host: Host) -> Iterator[None]:
+def _memory_limit(host: Host) -> Generator[None]:
     limit = {row["name"]: int(row["value"]) for row in host.rows(statements.SETTINGS)}["memory_limit_mb"]
     host.commit()
     if not limit:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     ceiling = used + limit * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (ceiling if hard == resource.RLIM_INFINITY else min(ceiling, hard), hard))
     try:

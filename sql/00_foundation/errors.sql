@@ -39,9 +39,25 @@ as $$
         group by k)
     select coalesce((select 'Did you mean "' || k || '"? ' from pairs where shared * 2 >= length(word) - 1
                      order by shared desc, abs(length(k) - length(word)), k limit 1), '')
-        || 'Known: ' || array_to_string(known, ', ') || '.'
+        || case when cardinality(known) = 0 then 'There are none.' else 'Known: ' || array_to_string(known, ', ') || '.' end
 $$;
 comment on function vsync_internal.did_you_mean(text, text[]) is 'a hint naming the nearest known word and all of them';
+
+create function vsync_internal.check_object(options jsonb, what text)
+returns boolean
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if jsonb_typeof(options) <> 'object' then
+        perform vsync_internal.raise('VS001', format('%s must be a JSON object', what),
+            format('It is: %s', left(options::text, 100)), 'Pass an object, for example ''{}''.');
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_object(jsonb, text) is 'refuses JSON that is no object';
 
 create function vsync_internal.check_options(options jsonb, known text[], what text)
 returns jsonb
@@ -55,10 +71,7 @@ begin
     if options is null then
         return '{}';
     end if;
-    if jsonb_typeof(options) <> 'object' then
-        perform vsync_internal.raise('VS001', format('%s must be a JSON object', what),
-            format('It is: %s', left(options::text, 100)), 'Pass an object, for example ''{}''.');
-    end if;
+    perform vsync_internal.check_object(options, what);
     for v_key in select jsonb_object_keys(options) loop
         if v_key <> all (known) then
             perform vsync_internal.raise('VS001', format('unknown option "%s" in %s', v_key, what),

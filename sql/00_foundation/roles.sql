@@ -1,9 +1,9 @@
--- Roles are cluster-wide and outlive the extension.
+-- Roles are cluster-wide and outlive the extension. vsync_sandbox owns nothing and is granted to nobody: owners' code is called from it.
 do $$
 declare
     v_role text;
 begin
-    foreach v_role in array array['vsync_reader', 'vsync_operator', 'vsync_admin'] loop
+    foreach v_role in array array['vsync_reader', 'vsync_operator', 'vsync_admin', 'vsync_sandbox'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
             execute pg_catalog.format('create role %I nologin', v_role);
         end if;

@@ -37,12 +37,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from vsync.settings as s where s.name = configure.name) then
-        perform vsync_internal.raise('VS001', format('unknown setting "%s"', configure.name), '',
-            vsync_internal.did_you_mean(configure.name, array(select s.name from vsync.settings as s order by 1)));
+        perform vsync_internal.raise('VS001', format('unknown setting "%s"', coalesce(configure.name, 'null')), 'vsync.settings lists what can be set.',
+            vsync_internal.did_you_mean(coalesce(configure.name, ''), array(select s.name from vsync.settings as s order by 1)));
     end if;
     if configure.value is not null and configure.value !~ '^[0-9]{1,9}$' then
         perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name),
             format('"%s" is not a whole number', configure.value), 'Pass a number, or null for the default.');
+    end if;
+    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds') then
+        perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name), 'It is zero.', 'Pass at least 1.');
     end if;
     perform vsync_internal.configure(configure.name, configure.value);
     return (select s.value from vsync.settings as s where s.name = configure.name);
@@ -90,16 +93,18 @@ returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_role name;
 begin
-    if not pg_has_role(session_user, owner, 'member') then
+    if not pg_has_role(session_user, owner, 'member') or not pg_has_role(current_user, owner, 'member') then
+        v_role := case when pg_has_role(session_user, owner, 'member') then current_user else session_user end;
         perform vsync_internal.raise('VS002', format('permission denied to %s', what),
-            format('It belongs to role "%s", of which "%s" is not a member.', owner, session_user),
-            format('grant %I to %I', owner, session_user));
+            format('It belongs to role "%s", of which "%s" is not a member.', owner, v_role), format('grant %I to %I', owner, v_role));
     end if;
     return true;
 end
 $$;
-comment on function vsync_internal.require_owner(name, text) is 'the session''s role must be a member of the owner';
+comment on function vsync_internal.require_owner(name, text) is 'the session''s role, and the current one, must be members of the owner';
 
 -- pgvector's schema is the user's choice, and pinned search paths hide it.
 create function vsync_internal.vector_schema()

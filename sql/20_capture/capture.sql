@@ -22,9 +22,10 @@ begin
         select %2$s, row(%5$s)::record *<> row(%4$s)::record, row(%8$s)::record *<> row(%7$s)::record, s.several
         into v_key, v_changed, v_moved, v_several
         from (select * from new_rows limit 1) as n, (select * from old_rows limit 1) as o,
-            (select exists (select from new_rows offset 1)) as s (several);
+            (select exists (select from old_rows offset 1)) as s (several);
         if not found then
-            return null;
+            -- a row that moves to another partition can be stopped there by a BEFORE trigger: old rows without new ones
+            v_keys := (select array_agg(%3$s) from old_rows as o);
         elsif not v_several and not v_moved then
             if not v_changed then
                 return null;
@@ -96,6 +97,16 @@ as $$
 $$;
 comment on function vsync_internal.capture_pins(jsonb) is 'output settings a trigger function pins, where a key type''s text depends on them';
 
+create function vsync_internal.members(relation regclass)
+returns regclass[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(select t.relid from pg_partition_tree(relation) as t union select relation order by 1)
+$$;
+comment on function vsync_internal.members(regclass) is 'a relation and its partitions of every level';
+
 create function vsync_internal.install_triggers(capture_id int, relation regclass)
 returns int
 language plpgsql
@@ -108,11 +119,7 @@ declare
     v_count int := 0;
 begin
     -- DML aimed at a partition fires no statement trigger of its parent
-    for v_member in
-        select t.relid from pg_partition_tree(relation) as t
-        union select relation
-        order by 1
-    loop
+    foreach v_member in array vsync_internal.members(relation) loop
         for v_event in
             select e from unnest(array['insert', 'update', 'delete', 'truncate']) as e
             where not exists (select from pg_trigger as t where t.tgrelid = v_member and t.tgname = 'vsync_' || e)
@@ -127,6 +134,8 @@ begin
             v_count := v_count + 1;
         end loop;
     end loop;
+    update vsync_internal.captures as c set members = vsync_internal.members(c.relation)
+    where c.id = capture_id and c.members is distinct from vsync_internal.members(c.relation);
     return v_count;
 end
 $$;

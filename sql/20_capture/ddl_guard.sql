@@ -1,3 +1,57 @@
+create function vsync_internal.review(relation regclass, op "char", whole_row boolean default false)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    -- through the log: a worker may hold the progress of a version while it waits for the table that is being altered
+    insert into vsync_internal.log (slot, version_id, op)
+    select vsync_internal.slot(), v.id, review.op
+    from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
+    where e.root = relation and e.capture <> 'manual' and v.state <> 'dropped' and (v.whole_row or not review.whole_row);
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.review(regclass, "char", boolean) is
+'has the documents of a root looked at after a change that no trigger sees: op R all rows, O stored keys whose row may be gone';
+
+create function vsync_internal.follow_partitions()
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set vsync.own_ddl = 'on'
+as $$
+declare
+    v_capture record;
+    v_left regclass;
+    v_event text;
+    v_count int := 0;
+begin
+    for v_capture in
+        select c.id, c.relation, c.members, vsync_internal.members(c.relation) as now
+        from vsync_internal.captures as c join pg_class as r on r.oid = c.relation and r.relkind = 'p'
+        where c.members <> vsync_internal.members(c.relation)
+    loop
+        for v_left in
+            select c.oid from unnest(v_capture.members) as m (oid) join pg_class as c on c.oid = m.oid where m.oid <> all (v_capture.now)
+        loop
+            foreach v_event in array array['insert', 'update', 'delete', 'truncate'] loop
+                execute format('drop trigger if exists %I on %s', 'vsync_' || v_event, v_left);
+            end loop;
+        end loop;
+        perform vsync_internal.install_triggers(v_capture.id, v_capture.relation);
+        perform vsync_internal.review(v_capture.relation, case when v_capture.now <@ v_capture.members then 'O'::"char" else 'R'::"char" end);
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.follow_partitions() is
+'notices partitions that were attached, detached or dropped since; returns the number of captures concerned';
+
 create function vsync_internal.follow_ddl()
 returns event_trigger
 language plpgsql
@@ -16,6 +70,7 @@ begin
     if to_regclass('vsync_internal.captures') is null or current_setting('vsync.own_ddl', true) = 'on' then
         return;
     end if;
+    perform vsync_internal.follow_partitions();
     for v_capture in
         select distinct c.* from pg_event_trigger_ddl_commands() as d
         join vsync_internal.captures as c on d.objid = c.relation
@@ -30,11 +85,14 @@ begin
             select array_agg(a.attname::text order by u.i) into v_key_columns
             from pg_index as x, unnest(x.indkey) with ordinality as u (attnum, i)
             join pg_attribute as a on a.attrelid = v_capture.relation and a.attnum = u.attnum
-            where x.indrelid = v_capture.relation and x.indisprimary;
+            where x.indrelid = v_capture.relation and x.indisprimary and u.i <= x.indnkeyatts;
             if v_key_columns is null or cardinality(v_key_columns) <> jsonb_array_length(v_version.keys) then
                 continue;
             end if;
-            v_new := (select jsonb_agg(jsonb_set(k, '{column}', to_jsonb(v_key_columns[i])) order by i)
+            -- a column that is still there was not renamed, whatever the primary key is now
+            v_new := (select jsonb_agg(case when exists (select from pg_attribute as a where a.attrelid = v_capture.relation
+                    and a.attname = k ->> 'column' and not a.attisdropped) then k
+                else jsonb_set(k, '{column}', to_jsonb(v_key_columns[i])) end order by i)
                 from jsonb_array_elements(v_version.keys) with ordinality as u (k, i));
             v_columns := array(select distinct c from (
                 select unnest(v_key_columns) as c
@@ -53,11 +111,11 @@ begin
         if v_renamed then
             perform vsync_internal.sync_capture(v_capture.relation);
         elsif vsync_internal.install_triggers(v_capture.id, v_capture.relation) > 0 then
-            -- an attached partition brings rows along
-            update vsync_internal.progress as p set phase = 'root', after_key = null
-            from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
-            where p.version_id = v.id and e.root = v_capture.relation;
+            -- a trigger was dropped: what happened since is unknown
+            perform vsync_internal.review(v_capture.relation, 'R');
         end if;
+        -- a whole row reads differently when a column comes, goes, or changes its name or type
+        perform vsync_internal.review(v_capture.relation, 'R', whole_row => true);
     end loop;
 end
 $$;
@@ -80,9 +138,10 @@ begin
     from vsync_internal.versions as v
     where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
         and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null);
+    perform vsync_internal.follow_partitions();
 end
 $$;
-comment on function vsync_internal.notice_drop() is 'marks embeddings broken whose table, document or vectors were dropped';
+comment on function vsync_internal.notice_drop() is 'marks embeddings broken whose table, document or vectors were dropped; follows dropped partitions';
 
 -- Event triggers are a superuser's; without one, doctor() still finds what they would have followed.
 do $$

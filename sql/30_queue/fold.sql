@@ -50,7 +50,8 @@ begin
     for v_target in
         select v.id,
             array_agg(u.key) filter (where u.key is not null) as keys,
-            min(l.captured_at) as captured_at, bool_or(l.op = 'T') as truncated, bool_or(l.op = 'R' and l.keys is null) as refresh
+            min(l.captured_at) as captured_at, bool_or(l.op = 'T') as truncated, bool_or(l.op = 'R' and l.keys is null) as refresh,
+            bool_or(l.op = 'O') as orphaned
         from vsync_internal.log as l
         left join vsync_internal.captures as c on c.id = l.capture_id
         join vsync_internal.embeddings as e on e.root = c.relation or l.version_id is not null
@@ -65,6 +66,9 @@ begin
         end if;
         if v_target.refresh then
             update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_target.id;
+            v_count := v_count + 1;
+        elsif v_target.orphaned then
+            update vsync_internal.progress as p set phase = 'vectors', after_key = null where p.version_id = v_target.id and p.phase <> 'root';
             v_count := v_count + 1;
         end if;
         if v_target.truncated then
@@ -115,6 +119,11 @@ begin
             continue;
         end if;
         select * into v_version from vsync_internal.versions as v where v.id = v_page.version_id;
+        if to_regclass(format('vsync_data.%I', v_version.data)) is null then
+            -- dropped by hand: the version is broken
+            delete from vsync_internal.pages as p where p.id = v_page.id;
+            continue;
+        end if;
         v_keys := vsync_internal.stored_keys(v_version, v_page.after_key, max_keys);
         v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at);
         if cardinality(v_keys) < max_keys then

@@ -68,6 +68,17 @@ declare
     v_progress vsync_internal.progress;
     v_keys text[];
 begin
+    select * into v_version from vsync_internal.versions as v where v.id = backfill.version_id;
+    if not found then
+        return 0;
+    end if;
+    -- tables before progress, as in publish: who drops or alters them holds their locks when it comes to progress
+    begin
+        execute format('lock table %s, vsync_data.%I in access share mode',
+            (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding), v_version.data);
+    exception when undefined_table or syntax_error then
+        return 0;
+    end;
     select * into v_progress from vsync_internal.progress as p
     where p.version_id = backfill.version_id and p.phase <> 'done' for update skip locked;
     if not found then
@@ -78,7 +89,6 @@ begin
         where m.version_id = backfill.version_id and m.lane = 1 and m.due_at is null offset max_keys / 2) then
         return 0;
     end if;
-    select * into v_version from vsync_internal.versions as v where v.id = backfill.version_id;
     if v_progress.phase = 'root' then
         v_keys := vsync_internal.root_keys(v_version, v_progress.after_key, max_keys);
     else

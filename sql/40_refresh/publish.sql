@@ -17,15 +17,15 @@ declare
 begin
     select v.* into v_version from vsync_internal.leases as l
     join vsync_internal.versions as v on v.id = l.version_id where l.token = publish.token;
-    update vsync_internal.progress as p set inference_total = p.inference_total + inferred
-    where p.version_id = v_version.id and inferred > 0;
     if v_version.id is null then
         return 0;
     end if;
     v_key_list := vsync_internal.key_list(v_version.keys, '%1$I');
     v_type := format('%I.vector', vsync_internal.vector_schema());
-    -- before any mark is locked: while the index is built, the fold must not wait behind us
+    -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
+    update vsync_internal.progress as p set inference_total = p.inference_total + inferred
+    where p.version_id = v_version.id and inferred > 0;
     v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
     v_owned := array(
         select m.key from vsync_internal.marks as m

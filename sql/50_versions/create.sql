@@ -22,7 +22,12 @@ begin
     end if;
     v_model := vsync_internal.current_model(model);
     if chunk is not null then
+        perform vsync_internal.check_object(chunk, 'chunk');
         perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, v_model.spec));
+    end if;
+    if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
+        perform vsync_internal.raise('VS001', 'standard_conforming_strings is off', 'A document query is read as standard SQL writes strings.',
+            'set standard_conforming_strings = on');
     end if;
     perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
     v_data := vsync_internal.data_name(name, 1);
@@ -36,10 +41,13 @@ begin
     end;
     v_document := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
         pg_catalog.format('vsync_data.%I', v_data operator(pg_catalog.||) '_document')::pg_catalog.regclass))) operator(pg_catalog.->) 'document';
+    for v_message in select w from pg_catalog.jsonb_array_elements_text(v_document operator(pg_catalog.->) 'warnings') as w loop
+        raise notice '%', v_message;
+    end loop;
     perform vsync_internal.check_readable(v_document, v_data);
     execute vsync_internal.render_ddl(v_document operator(pg_catalog.->) 'keys', v_data);
     execute pg_catalog.format('revoke all on function vsync_data.%I from public', v_data operator(pg_catalog.||) '_render');
-    execute pg_catalog.format('grant execute on function vsync_data.%I to %I', v_data operator(pg_catalog.||) '_render', vsync_internal.installer());
+    execute pg_catalog.format('grant execute on function vsync_data.%I to %I', v_data operator(pg_catalog.||) '_render', vsync_internal.renderer());
     execute pg_catalog.format('grant select on vsync_data.%I to %I', v_data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_document);
 end
@@ -73,6 +81,14 @@ set search_path = pg_catalog, pg_temp
 as $$ select r.rolname from pg_namespace as n join pg_roles as r on r.oid = n.nspowner where n.nspname = 'vsync_internal' $$;
 comment on function vsync_internal.installer() is 'the role that owns vsync''s objects';
 
+create function vsync_internal.renderer()
+returns name
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select r.rolname from pg_proc as p join pg_roles as r on r.oid = p.proowner where p.oid = 'vsync_internal.call_render(name,text[])'::regprocedure $$;
+comment on function vsync_internal.renderer() is 'the role that render functions are called from';
+
 create function vsync_internal.check_new_embedding(name name, document text, capture text, index jsonb, options jsonb, if_not_exists boolean)
 returns boolean
 language plpgsql
@@ -81,7 +97,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(name, '') = '' or document is null then
-        perform vsync_internal.raise('VS001', 'an embedding needs a name and a document query', '', '\df+ vsync.create_embedding');
+        perform vsync_internal.raise('VS001', 'an embedding needs a name and a document query',
+            format('name is %s, document is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(document, 60)), 'null')),
+            'See \df+ vsync.create_embedding for an example.');
     end if;
     if capture is null or capture not in ('trigger', 'manual') then
         perform vsync_internal.raise('VS001', 'unknown capture mode', format('Given: %s', coalesce(capture, 'null')),
@@ -91,9 +109,16 @@ begin
     perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
     if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
         or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
-        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and i.value !~ '^[0-9]{1,6}$') then
-        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index),
-            'type is hnsw, ivfflat or none; distance is cosine, l2 or inner_product; m, ef_construction and lists are numbers.');
+        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and coalesce(i.value, '') !~ '^[0-9]{1,5}$')
+        or coalesce(index ->> 'type', 'hnsw') <> 'hnsw' and index ?| '{m,ef_construction}' or coalesce(index ->> 'type', 'hnsw') <> 'ivfflat' and index ? 'lists' then
+        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index), 'type is hnsw, ivfflat or none; distance is cosine, '
+            'l2 or inner_product; hnsw takes m and ef_construction, ivfflat takes lists, which are whole numbers.');
+    end if;
+    -- pgvector's own bounds, which it would tell the worker that builds the index
+    if coalesce((index ->> 'm')::int, 16) not between 2 and 100 or coalesce((index ->> 'lists')::int, 100) not between 1 and 32768
+        or coalesce((index ->> 'ef_construction')::int, 200) not between greatest(4, 2 * coalesce((index ->> 'm')::int, 16)) and 1000 then
+        perform vsync_internal.raise('VS001', 'index option out of range', format('index is %s', index),
+            'm is 2 to 100 (default 16), ef_construction 4 to 1000 (default 64) and at least twice m, lists 1 to 32768 (default 100).');
     end if;
     -- serialises creations of one name; the loser then sees the winner's row
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
@@ -121,15 +146,6 @@ declare
     v_root regclass := (document ->> 'root_oid')::oid::regclass;
     v_message text;
 begin
-    if not has_table_privilege(v_root, 'trigger') then
-        perform vsync_internal.raise('VS002', format('permission denied for table %s', v_root),
-            'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', v_root, current_user));
-    end if;
-    if not has_schema_privilege((select c.relnamespace from pg_class as c where c.oid = v_root), 'create') then
-        perform vsync_internal.raise('VS002', format('permission denied for the schema of %s', v_root),
-            'The serving view is created there.', format('grant create on schema %s to %I',
-            (select c.relnamespace::regnamespace from pg_class as c where c.oid = v_root), current_user));
-    end if;
     begin
         set local row_security = off;
         execute format('select from vsync_data.%I limit 0', data || '_document');
@@ -142,7 +158,28 @@ begin
     return true;
 end
 $$;
-comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document and to have the root captured';
+comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document';
+
+create function vsync_internal.check_rights(root regclass, owner name)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not has_table_privilege(owner, root, 'trigger') then
+        perform vsync_internal.raise('VS002', format('permission denied for table %s', root),
+            'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', root, owner));
+    end if;
+    if not has_schema_privilege(owner, (select c.relnamespace from pg_class as c where c.oid = root), 'create') then
+        perform vsync_internal.raise('VS002', format('permission denied for the schema of %s', root),
+            'The serving view is created there.', format('grant create on schema %s to %I',
+            (select c.relnamespace::regnamespace from pg_class as c where c.oid = root), owner));
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_rights(regclass, name) is 'an embedding''s owner must be allowed to capture the root and to create the serving view';
 
 create function vsync_internal.render_ddl(keys jsonb, data name)
 returns text
@@ -150,17 +187,17 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('create function vsync_data.%I(%s) returns table (%s, content text) language plpgsql stable security definer '
+    -- $1 and not its name: the document may have an output of any name
+    select format('create function vsync_data.%I(keys text[]) returns table (key text, content text) language plpgsql stable security definer '
         'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' '
-        'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off as %L',
+        'set extra_float_digits = 1 set bytea_output = ''hex'' set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' '
+        'set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off as %L',
         data || '_render',
-        (select string_agg(format('keys_%s %s[]', i, k ->> 'type'), ', ' order by i) from jsonb_array_elements(keys) with ordinality as e (k, i)),
-        vsync_internal.key_list(keys, '%1$I %3$s'),
         format(e'#variable_conflict use_column\nbegin\n    return query select %s, d.content::pg_catalog.text from vsync_data.%I as d where %s;\nend',
-            vsync_internal.key_list(keys, 'd.%1$I::%3$s'), data || '_document',
-            case when jsonb_array_length(keys) = 1 then format('d.%I = any (keys_1)', keys -> 0 ->> 'output')
-            else format('(%s) in (select * from unnest(%s))', vsync_internal.key_list(keys, 'd.%1$I'),
-                (select string_agg('keys_' || i, ', ' order by i) from generate_series(1, jsonb_array_length(keys)) as i)) end))
+            vsync_internal.key_text(keys, 'd'), data || '_document',
+            format(case when jsonb_array_length(keys) = 1 then '%1$s = any (array(select %2$s from (select %3$s from pg_catalog.unnest($1) as u (key)) as k))'
+                else '(%1$s) in (select %2$s from (select %3$s from pg_catalog.unnest($1) as u (key)) as k)' end,
+                vsync_internal.key_list(keys, 'd.%1$I'), vsync_internal.key_list(keys, 'k.%1$I'), vsync_internal.key_values(keys, 'u.key'))))
 $$;
 comment on function vsync_internal.render_ddl(jsonb, name) is
 'the create function that renders documents by key: security definer and created by the embedding''s owner, so with that role''s rights';

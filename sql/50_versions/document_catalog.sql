@@ -73,11 +73,12 @@ base_type as (
             and o.opcdefault
             and (
                 o.opcintype = t.oid
-                or (o.opcintype = 'anyarray'::regtype and t.typcategory = 'A' and t.typelem <> 0)
+                -- reading a composite, or a container of domains, may run its owner's check
+                or (o.opcintype = 'anyarray'::regtype and t.typcategory = 'A' and exists (
+                    select from pg_catalog.pg_type l where l.oid = t.typelem and l.typtype in ('b', 'e')))
                 or (o.opcintype = 'anyenum'::regtype and t.typtype = 'e')
-                or (o.opcintype = 'anyrange'::regtype and t.typtype = 'r')
-                or (o.opcintype = 'anymultirange'::regtype and t.typtype = 'm')
-                or (o.opcintype = 'record'::regtype and t.typtype = 'c')
+                or (o.opcintype = 'anyrange'::regtype and t.typtype = 'r' and n.nspname = 'pg_catalog')
+                or (o.opcintype = 'anymultirange'::regtype and t.typtype = 'm' and n.nspname = 'pg_catalog')
                 or exists (
                     select
                     from pg_catalog.pg_cast k

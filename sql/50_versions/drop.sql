@@ -4,6 +4,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- under SET ROLE the session's own rights do not count
+    perform vsync_internal.require_owner(e.owner, format('drop embedding "%s"', e.name)) from vsync.embeddings as e where e.name = drop_embedding.name;
     return vsync_internal.drop_embedding(name, if_exists);
 end
 $$;
@@ -24,7 +26,7 @@ begin
     select * into v_embedding from vsync_internal.embeddings as e where e.name = find_embedding.name;
     if not found then
         perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
-            '', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
+            'select name from vsync.embeddings lists them.', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
     end if;
     return v_embedding;
 end
@@ -41,7 +43,7 @@ as $$
 declare
     v_embedding vsync_internal.embeddings;
     v_version vsync_internal.versions;
-    v_schema name;
+    v_view regclass;
     v_ids int[];
 begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
@@ -52,10 +54,16 @@ begin
     v_embedding := vsync_internal.find_embedding(name);
     perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
     v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
-    select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root;
-    if v_schema is not null then
-        execute format('drop view if exists %I.%I', v_schema, name);
-    end if;
+    -- the root may be gone, or in another schema than its view by now
+    for v_view in
+        select distinct r.ev_class from vsync_internal.versions as v
+        join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+            and d.refobjid = to_regclass(format('vsync_data.%I', v.data))
+        join pg_rewrite as r on r.oid = d.objid join pg_class as c on c.oid = r.ev_class
+        where v.embedding = drop_embedding.name and c.relname = drop_embedding.name
+    loop
+        execute format('drop view %s', v_view);
+    end loop;
     for v_version in select * from vsync_internal.versions as v where v.embedding = drop_embedding.name loop
         execute format('drop table if exists vsync_data.%I', v_version.data);
         if exists (select from pg_proc as p where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || '_render') then

@@ -56,7 +56,8 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'pg_catalog.jsonb_build_object('
-        || string_agg(format('%L, %s.%I', k ->> 'output', alias, k ->> 'output'), ', ' order by i) || ')'
+        || string_agg(format(case when (k ->> 'builtin')::boolean then '%L, %s.%I' else '%L, pg_catalog.format(''%%s'', %s.%I)' end,
+            k ->> 'output', alias, k ->> 'output'), ', ' order by i) || ')'
     from jsonb_array_elements(keys) with ordinality as e (k, i)
 $$;
 comment on function vsync_internal.key_json(jsonb, text) is 'SQL: the key of a row called alias as callers see it: {"id": 42}';
@@ -78,7 +79,7 @@ begin
     if v_given is null or not v_given ?& v_names
         or (select count(*) from jsonb_object_keys(v_given)) <> cardinality(v_names)
         or exists (select from jsonb_each(v_given) as e where jsonb_typeof(e.value) not in ('string', 'number', 'boolean')) then
-        perform vsync_internal.raise('VS304', 'the key does not fit', format('Given: %s', left(key::text, 200)), format('Pass %s',
+        perform vsync_internal.raise('VS304', 'the key does not fit', format('Given: %s', coalesce(left(key::text, 200), 'null')), format('Pass %s',
             (select jsonb_object_agg(k ->> 'output', '<' || (k ->> 'type') || '>') from jsonb_array_elements(keys) as k)));
     end if;
     v_source := case when cardinality(v_names) = 1 then v_given ->> v_names[1]

@@ -63,7 +63,8 @@ from vsync_internal.embeddings as e
 left join vsync_internal.serving as s on s.embedding = e.name
 left join pg_catalog.pg_class as c on c.oid = e.root
 left join pg_catalog.pg_namespace as n on n.oid = c.relnamespace;
-comment on view vsync.embeddings is 'embeddings; the serving view is view_schema.view_name';
+comment on view vsync.embeddings is 'Embeddings, their root table, owner and capture; the serving view is view_schema.view_name.
+Example: select name, root, active_version from vsync.embeddings';
 
 create view vsync.versions as
 select v.embedding, v.version, v.state, m.name as model, m.revision as model_revision, m.sha256 as model_sha256, m.dimensions,
@@ -72,4 +73,5 @@ select v.embedding, v.version, v.state, m.name as model, m.revision as model_rev
 from vsync_internal.versions as v
 join vsync_internal.models as m on m.id = v.model_id
 join vsync_internal.progress as p on p.version_id = v.id;
-comment on view vsync.versions is 'versions of embeddings, and what makes their vectors';
+comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns that matter, chunking, index; broken: why it is.
+Example: select embedding, version, state, model from vsync.versions';

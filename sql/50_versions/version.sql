@@ -6,12 +6,27 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_root regclass := (analysis ->> 'root_oid')::oid::regclass;
-    v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root);
     v_view regclass := format('vsync_data.%I', vsync_internal.data_name(name, 1) || '_document')::regclass;
     v_owner name := (select r.rolname from pg_class as c join pg_roles as r on r.oid = c.relowner where c.oid = v_view);
+    v_root regclass;
+    v_schema name;
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
+    perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
+    -- an analysis becomes SQL that runs with our rights: the caller's is not believed
+    if to_regprocedure('vsync_internal.analyse_document(jsonb)') is null then
+        perform vsync_internal.require_owner(vsync_internal.installer(), 'bring the analysis of a document along');
+    else
+        execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
+        into analysis using v_view;
+        if chunk is not null then
+            perform vsync_internal.check_object(chunk, 'chunk');
+            execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, vsync_internal.model_spec($2)))' using chunk, model_id;
+        end if;
+    end if;
+    v_root := (analysis ->> 'root_oid')::oid::regclass;
+    perform vsync_internal.check_rights(v_root, v_owner);
+    select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root;
     if to_regclass(format('%I.%I', v_schema, name)) is not null then
         perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
             'The serving view of an embedding has its name and stands beside the root table.', 'Choose another name for the embedding.');
@@ -60,7 +75,7 @@ begin
     execute format('alter table vsync_data.%I enable row level security', v_data);
     execute format('create policy visible_in_root on vsync_data.%1$I for select using (not (select row_security_active(%2$L::regclass)) '
         'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
-        vsync_internal.key_list(v_keys, format('r.%%2$I = %I.%%1$I', v_data), ' and '));
+        vsync_internal.key_list(v_keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', v_data), '%', '%%')), ' and '));
     execute format('grant select on vsync_data.%I to public', v_data);
     insert into vsync_internal.versions (embedding, version, model_id, document, keys, columns, whole_row, chunk, index, state, data)
     values (embedding, version, model_id, document, v_keys, array(select c from jsonb_array_elements_text(analysis -> 'columns') as c order by c),

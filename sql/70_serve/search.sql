@@ -65,7 +65,7 @@ begin
         return;
     end if;
     perform set_config('hnsw.iterative_scan', 'strict_order', true);
-    perform set_config('hnsw.ef_search', least(1000, greatest(40, search.k * 2))::text, true);
+    perform set_config('hnsw.ef_search', least(1000, greatest(100, search.k * 2))::text, true);
     perform set_config('ivfflat.iterative_scan', 'relaxed_order', true);
     perform set_config('ivfflat.probes', '10', true);
     -- the literal keeps the operator's index usable: the vector is a constant of the plan

@@ -14,11 +14,8 @@ begin
         return query execute format(
             'select $1, $2, %s, f.attempts, f.due_at = ''infinity'', nullif(f.due_at, ''infinity''), f.failed_at, '
             'f.error ->> ''sqlstate'', f.error ->> ''message'', f.error ->> ''detail'' '
-            'from (select m.*, %s from vsync_internal.marks as m where m.version_id = $3 and m.attempts > 0) as f order by f.failed_at, f.key',
-            (select 'jsonb_build_object(' || string_agg(format('%L, f.%I', k ->> 'output', 'key ' || (k ->> 'output')), ', ') || ')'
-                from jsonb_array_elements(v_version.keys) as k),
-            vsync_internal.key_values((select jsonb_agg(jsonb_set(k, '{output}', to_jsonb('key ' || (k ->> 'output'))) order by i)
-                from jsonb_array_elements(v_version.keys) with ordinality as e (k, i)), 'm.key'))
+            'from vsync_internal.marks as f, lateral (select %s) as k where f.version_id = $3 and f.attempts > 0 order by f.failed_at, f.key',
+            vsync_internal.key_json(v_version.keys, 'k'), vsync_internal.key_values(v_version.keys, 'f.key'))
         using v_version.embedding, v_version.version, v_version.id;
     end loop;
 end

@@ -3,12 +3,14 @@ revoke all on all functions in schema vsync, vsync_internal from public;
 revoke all on all procedures in schema vsync, vsync_internal from public;
 
 grant usage on schema vsync, vsync_internal, vsync_data to vsync_reader;
+grant usage on schema vsync_data to vsync_sandbox;
 grant create on schema vsync_data to vsync_admin;
 -- the serving views are security_invoker: what they read is granted to all and guarded by the views and by policies
 grant select on vsync_internal.serving to public;
 
-grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.settings, vsync.stat_embeddings, vsync.stat_queue to vsync_reader;
-grant select on vsync.failures to vsync_operator;
+grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.settings to vsync_reader;
+-- counts, keys and hashes know no row-level security: not for readers
+grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue to vsync_operator;
 
 do $$
 declare
@@ -18,19 +20,19 @@ begin
     for v_function, v_role in
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{search,query_vector,embed,explain_embedding,explain_row}'::text[]),
-            ('vsync_operator', '{work,refresh,retry,doctor}'),
+            ('vsync_reader', '{search,query_vector,embed,explain_embedding}'::text[]),
+            ('vsync_operator', '{work,refresh,retry,doctor,explain_row}'),
             ('vsync_admin', '{create_embedding,drop_embedding,repair_capture,register_model,configure}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{raise,raise_if_error,did_you_mean,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
-                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_of,find_embedding,configuration,stat_embeddings,stat_queue,explain_row}'::text[]),
-            ('vsync_operator', '{failures,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
+            ('vsync_reader', '{raise,raise_if_error,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
+                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_of,find_embedding,configuration}'::text[]),
+            ('vsync_operator', '{failures,stat_embeddings,stat_queue,explain_row,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,duties,outstanding,folded_since,model_spec,watermark}'),
-            ('vsync_admin', '{require_superuser,require_owner,configure,inspect_model,check_document,analyse_document,check_chunk,document_catalog,data_name,
-                installer,check_new_embedding,check_readable,render_ddl,create_embedding,drop_embedding,repair_capture}')) as a (role, names)
+            ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,data_name,
+                installer,renderer,check_new_embedding,check_readable,render_ddl,create_embedding,drop_embedding,repair_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);

@@ -1,0 +1,97 @@
+"""Real workers that stop at a phase of their loop until the test lets them go on."""
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fix_cluster import Connect, Connection
+from races.steps import in_background, scalar, wait_until
+
+PHASES = (
+    "FOLD.after",
+    "CLAIM",
+    "CLAIM.after",
+    "RENDER",
+    "RENDER.after",
+    "RESERVE.after",
+    "EMBED",
+    "PUBLISH",
+    "PUBLISH.after",
+    "RELEASE",
+    "RELEASE.after",
+    "BACKFILL.after",
+    "BUILD_INDEX.after",
+    "OUTSTANDING",
+)
+
+# The gate is closed while its file exists. The body of vsync.work() follows.
+_GATE = """
+import os, time
+from vsync_engine import host, model, statements
+gate = {gate!r}
+name, _, place = {phase!r}.partition(".")
+def wait():
+    if os.path.exists(gate):
+        open(gate + ".reached", "w").close()
+        end = time.monotonic() + 60
+        while os.path.exists(gate) and time.monotonic() < end:
+            time.sleep(0.005)
+run, rows = model.Model.run, host.PlpyHost.rows
+def gated_run(self, batch):
+    wait()
+    return run(self, batch)
+def gated_rows(self, statement, *arguments):
+    here = statement == getattr(statements, name)
+    if here and not place:
+        wait()
+    answer = rows(self, statement, *arguments)
+    if here and place:
+        wait()
+    return answer
+if name == "EMBED":
+    model.Model.run = gated_run
+else:
+    host.PlpyHost.rows = gated_rows
+"""
+
+
+class Gated:
+    """A worker in a session of its own, standing at its gate."""
+
+    def __init__(self, session: Connection, gate: Path, done: "Future[Any]") -> None:
+        self.session = session
+        self.pid = session.info.backend_pid
+        self.done = done
+        self._gate = gate
+
+    def open(self) -> "Future[Any]":
+        """Let the worker go on; return what tells when it is done."""
+        self._gate.unlink(missing_ok=True)
+        return self.done
+
+
+@contextmanager
+def gated_worker(connect: Connect, phase: str) -> Iterator[Gated]:
+    """Run `call vsync.work()` in a new session and wait until it stands at a phase."""
+    session = connect()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        Path(directory).chmod(0o777)
+        gate = Path(directory) / "gate"
+        gate.touch()
+        gate.chmod(0o666)
+        body = scalar(session, "select prosrc from pg_proc where oid = 'vsync.work(interval, name)'::regprocedure")
+        body = _GATE.format(gate=str(gate), phase=phase) + body.replace("(duration, embedding)", "(None, None)")
+        session.execute("create schema if not exists chaos")
+        session.execute(f"create or replace procedure chaos.work() language plpython3u as $py${body}$py$".encode())
+        worker = Gated(session, gate, in_background(lambda: session.execute("call chaos.work()")))
+        try:
+            reached = Path(directory) / "gate.reached"
+            wait_until(lambda: reached.exists() or worker.done.done(), f"the worker at {phase}")
+            assert reached.exists(), worker.done.exception()
+            yield worker
+        finally:
+            worker.open()
+            worker.done.exception(60)

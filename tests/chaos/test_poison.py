@@ -1,0 +1,90 @@
+"""Documents that cannot be rendered or embedded: parked by themselves, readable, and never in the way."""
+
+import pytest
+
+from chaos.rest import assert_at_rest
+from fix_cluster import Connection
+from races.steps import put, scalar, stored
+
+RAISE = "create or replace function shop.body_of(id int, body text) returns text language plpgsql immutable as "
+DIVIDE = RAISE + "'begin return case when id %% 10 = 0 then (1 / (id - id))::text else body end; end'"
+SPEAK = RAISE + "$$begin if id = 7 then raise exception '%', repeat('ü€', 5000); end if; return body; end$$"
+HEAL = RAISE + "'begin return body; end'"
+FAILURES = "select key ->> 'id', attempts, parked, sqlstate, message from vsync.failures order by 1"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(items: Connection) -> None:
+    items.execute("set statement_timeout = '30 s'")
+    items.execute("select vsync.configure('max_attempts', '3'), vsync.configure('retry_seconds', '0')")
+    items.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 50) as g")
+
+
+@pytest.mark.parametrize("pill", ["poisonpill", "nanpill"])
+def test_a_poison_text_is_parked_and_its_siblings_are_embedded_once(items: Connection, pill: str) -> None:
+    put(items, 7, f"a {pill} b")
+    items.execute("call vsync.work()")
+    assert set(stored(items)) == set(range(1, 51)) - {7}
+    [(key, attempts, parked, sqlstate, message)] = items.execute(FAILURES).fetchall()
+    assert (key, attempts, parked, sqlstate) == ("7", 3, True, "VS102")
+    assert message
+    assert scalar(items, "select embedded_total from vsync.stat_embeddings") == 49
+    put(items, 7, "a change revives it")
+    assert_at_rest(items)
+
+
+def test_a_document_that_cannot_be_rendered_is_parked_until_retried(items: Connection) -> None:
+    items.execute(DIVIDE.replace("%%", "%"))  # type: ignore[arg-type]
+    items.execute("call vsync.work()")
+    assert set(stored(items)) == {key for key in range(1, 51) if key % 10}
+    assert {row[3] for row in items.execute(FAILURES).fetchall()} == {"22012"}
+    assert all(row[1:3] == (3, True) for row in items.execute(FAILURES).fetchall())
+    items.execute(HEAL)  # type: ignore[arg-type]
+    items.execute("call vsync.work()")
+    assert len(stored(items)) == 45, "parked is parked"
+    assert scalar(items, "select vsync.retry('found', '10')") == 1
+    items.execute("call vsync.work()")
+    assert len(stored(items)) == 46
+    assert scalar(items, "select vsync.retry('found')") == 4
+    assert_at_rest(items)
+
+
+def test_an_update_that_poisons_a_document_leaves_its_old_vector_in_place(items: Connection) -> None:
+    items.execute("call vsync.work()")
+    put(items, 7, "poisonpill")
+    items.execute("call vsync.work()")
+    assert stored(items)[7] == "text 7"
+    assert scalar(items, "select stale from vsync.search('found', 'text 7', 50) where key = '{\"id\": 7}'") is True
+
+
+def test_an_error_of_any_length_and_script_stays_readable(items: Connection) -> None:
+    items.execute(SPEAK)  # type: ignore[arg-type]
+    items.execute("call vsync.work()")
+    [(_, _, _, _, message)] = items.execute(FAILURES).fetchall()
+    assert message.startswith("ü€ü€")
+    assert len(message) <= 500
+
+
+def test_a_poison_document_that_is_deleted_is_forgotten(items: Connection) -> None:
+    put(items, 7, "poisonpill")
+    items.execute("call vsync.work()")
+    items.execute("delete from shop.items where id = 7")
+    assert_at_rest(items)
+
+
+def test_a_text_of_ten_megabytes_is_truncated_counted_and_harms_nobody(items: Connection) -> None:
+    put(items, 7, "sentence after sentence, " * 400_000)
+    items.execute("call vsync.work()")
+    assert len(stored(items)) == 50
+    assert scalar(items, "select array_agg(id) from vsync_data.found_v1 where truncated") == [7]
+    assert items.execute(FAILURES).fetchall() == []
+
+
+def test_old_failures_never_starve_new_work(items: Connection) -> None:
+    items.execute("select vsync.configure('max_attempts', '1000000'), vsync.configure('claim_limit', '5')")
+    items.execute("update shop.items set body = 'poisonpill ' || id")
+    items.execute("call vsync.work(duration => '0.5 s')")
+    assert stored(items) == {}
+    put(items, 99, "new work")
+    items.execute("call vsync.work(duration => '2 s')")
+    assert stored(items) == {99: "new work"}

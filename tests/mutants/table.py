@@ -1,0 +1,373 @@
+"""The mutations: each takes one protection out of a fresh database, and names the test that must then fail."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Replace text in a function's definition, everywhere it stands, or, where there is no function, run SQL.
+
+    function: regprocedure or name without arguments. test: node id below tests/.
+    """
+
+    name: str
+    test: str
+    function: str
+    find: str
+    put: str
+
+
+_CLAIMS = "races/test_claims.py::"
+_LOG = "races/test_log.py::"
+_CAPTURE = "races/test_capture.py::"
+_KEEPING = "races/test_keeping.py::"
+
+_MARK_UPDATE = """do update
+        set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
+            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
+            since = case when m.token is null then m.since else excluded.since end"""
+_ROTATE_LOCK = "execute format('lock table vsync_internal.%I in access exclusive mode nowait', 'log_' || v_slot);"
+_SECOND_LOOK = "if not v_left then"
+_REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id)"
+_OLD_KEYS = """v_keys := (select array_agg(%3$s) from old_rows as o
+                where not exists (select from new_rows as n where %6$s));"""
+_OLD_MOVED = """select %3$s from old_rows as o
+                where not exists (select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)"""
+_OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
+_SKIPPED = """raise notice 'embedding "%" already exists, skipping', name;
+            return false;"""
+
+QUEUE = (
+    Mutation(
+        "mark() does nothing on conflict",
+        _CLAIMS + "test_a_change_folded_while_its_key_is_being_embedded_is_not_lost",
+        "mark",
+        _MARK_UPDATE,
+        "do nothing",
+    ),
+    Mutation(
+        "settle() without the generation",
+        _CLAIMS + "test_a_change_folded_while_its_key_is_being_embedded_is_not_lost",
+        "settle",
+        "and m.generation = m.claimed",
+        "",
+    ),
+    Mutation(
+        "settle() without the generation, text unchanged",
+        _CLAIMS + "test_a_change_folded_while_unchanged_text_is_compared_is_not_lost",
+        "settle",
+        "and m.generation = m.claimed",
+        "",
+    ),
+    Mutation(
+        "settle() without the token",
+        _CLAIMS + "test_finishing_a_key_leaves_the_mark_of_its_new_owner",
+        "settle",
+        "and m.token = settle.token",
+        "",
+    ),
+    Mutation(
+        "publish() without the mark's token",
+        _CLAIMS + "test_a_worker_that_lost_its_lease_publishes_nothing",
+        "publish",
+        "and m.token = publish.token",
+        "",
+    ),
+    Mutation(
+        "publish() without the row's token",
+        _CLAIMS + "test_the_vector_table_itself_refuses_an_older_token",
+        "publish",
+        "where v.token <= excluded.token",
+        "",
+    ),
+    Mutation(
+        "release() leaves the marks to nobody",
+        _CLAIMS + "test_a_lease_that_is_gone_makes_publish_and_render_do_nothing",
+        "release",
+        "token = null, claimed = null",
+        "claimed = m.claimed",
+    ),
+    Mutation(
+        "erase() without the token",
+        _CLAIMS + "test_a_late_eraser_deletes_nothing_of_a_newer_owner",
+        "erase",
+        "and m.token = erase.token",
+        "",
+    ),
+    Mutation(
+        "release() without the token",
+        _CLAIMS + "test_ending_a_claim_frees_only_marks_it_still_owns",
+        "release",
+        "and w.token = v_lease.token",
+        "",
+    ),
+    Mutation(
+        "postpone() without the token",
+        _CLAIMS + "test_postponing_and_failing_touch_only_marks_that_are_still_owned",
+        "postpone",
+        "and w.token = postpone.token",
+        "",
+    ),
+    Mutation(
+        "fail() without the token",
+        _CLAIMS + "test_postponing_and_failing_touch_only_marks_that_are_still_owned",
+        "fail",
+        "and w.token = fail.token",
+        "",
+    ),
+    Mutation(
+        "fail() counts although the generation moved",
+        _CLAIMS + "test_a_failure_of_old_text_is_not_held_against_a_newer_change",
+        "fail",
+        "case when m.generation = m.claimed then m.attempts + 1 else 0 end",
+        "m.attempts + 1",
+    ),
+    Mutation(
+        "reap() takes claims in force",
+        _CLAIMS + "test_a_claim_in_force_is_not_reaped",
+        "reap",
+        "l.until < clock_timestamp()",
+        "true",
+    ),
+    Mutation(
+        "reap() waits for the lease of a dead session",
+        _CLAIMS + "test_the_claim_of_a_session_that_is_gone_is_free_at_once",
+        "reap",
+        "or not exists (select from pg_stat_get_activity(l.pid)",
+        "or false and not exists (select from pg_stat_get_activity(l.pid)",
+    ),
+    Mutation(
+        "renew() revives a lost lease",
+        _CLAIMS + "test_a_lease_that_ran_out_cannot_be_renewed",
+        "renew",
+        "and l.until > clock_timestamp()",
+        "",
+    ),
+    Mutation(
+        "claim() takes marks that have an owner",
+        _CLAIMS + "test_a_key_is_claimed_by_one_worker_at_a_time",
+        "claim",
+        "m.due_at is null and m.token is null",
+        "m.due_at is null",
+    ),
+    Mutation(
+        "claim() waits", _CLAIMS + "test_claiming_waits_for_nobody", "claim", "for update skip locked", "for update"
+    ),
+    Mutation(
+        "reserve() ignores what others embed",
+        _CLAIMS + "test_equal_texts_claimed_by_two_workers_are_embedded_by_one",
+        "reserve",
+        _OTHERS,
+        "false and " + _OTHERS,
+    ),
+    Mutation(
+        "the token is indexed: dead index entries at each claim",
+        _CLAIMS + "test_claiming_marks_is_a_heap_only_update",
+        "",
+        "",
+        "create index on vsync_internal.marks (token)",
+    ),
+    Mutation(
+        "the queue is unlogged",
+        _LOG + "test_log_and_queue_are_logged_tables",
+        "",
+        "",
+        "alter table vsync_internal.marks set unlogged",
+    ),
+    Mutation(
+        "the log is unlogged",
+        _LOG + "test_log_and_queue_are_logged_tables",
+        "",
+        "",
+        "alter table vsync_internal.log_0 set unlogged",
+    ),
+)
+
+LOG = (
+    Mutation(
+        "fold() goes by the highest transaction id",
+        _LOG + "test_a_transaction_that_commits_late_is_not_skipped",
+        "fold",
+        "not pg_visible_in_snapshot(l.xid, v_last)",
+        "l.xid >= pg_snapshot_xmax(v_last)",
+    ),
+    Mutation(
+        "the log's transaction id is the savepoint's",
+        _LOG + "test_a_change_inside_a_savepoint_that_commits_late_is_not_skipped",
+        "",
+        "",
+        "alter table vsync_internal.log alter xid set default '3'; "
+        "alter table vsync_internal.log_0 alter xid set default '3'; "
+        "alter table vsync_internal.log_1 alter xid set default '3'; "
+        "alter table vsync_internal.log_2 alter xid set default '3'",
+    ),
+    Mutation(
+        "fold() remembers a snapshot later than the one it read by",
+        _LOG + "test_a_change_committed_in_the_middle_of_a_fold_is_not_skipped",
+        "fold",
+        "set snapshot = v_now",
+        "set snapshot = pg_current_snapshot()",
+    ),
+    Mutation(
+        "fold() without its lock",
+        _LOG + "test_two_folders_do_not_fold_at_once",
+        "fold",
+        "if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then",
+        "if false then",
+    ),
+    Mutation(
+        "rotate() without the lock",
+        _LOG + "test_rotation_never_waits_for_a_writer_nor_truncates_under_it",
+        "rotate",
+        _ROTATE_LOCK,
+        "perform 1;",
+    ),
+    Mutation(
+        "rotate() without the second look",
+        _LOG + "test_rotation_keeps_a_change_committed_between_its_look_and_its_lock",
+        "rotate",
+        _SECOND_LOOK,
+        "if true then",
+    ),
+    Mutation(
+        "rotate() empties what is not folded",
+        _LOG + "test_rotation_keeps_what_is_not_folded",
+        "rotate",
+        "where not pg_visible_in_snapshot(l.xid, $1))",
+        "where $1 is null)",
+    ),
+    Mutation(
+        "rotate() under a snapshot of its transaction",
+        _LOG + "test_rotation_in_repeatable_read_does_nothing",
+        "rotate",
+        "<> 'read committed'",
+        "= 'nothing'",
+    ),
+    Mutation(
+        "rotate() deletes",
+        _LOG + "test_rotation_leaves_no_dead_rows_behind_under_an_old_snapshot",
+        "rotate",
+        "'truncate vsync_internal",
+        "'delete from vsync_internal",
+    ),
+    Mutation(
+        "fold() does not mark claimed keys at TRUNCATE",
+        _LOG + "test_truncate_while_a_new_row_is_being_embedded_leaves_no_orphan",
+        "fold",
+        _REMARK,
+        "array[]::text[]",
+    ),
+    Mutation(
+        "backfill before the capture has committed",
+        _LOG + "test_a_row_written_before_the_capture_commits_is_found_by_the_backfill",
+        "create_embedding(name,text,int,text,jsonb,jsonb,jsonb,jsonb)",
+        "perform vsync_internal.sync_capture(v_root);",
+        "perform vsync_internal.backfill(v.id), vsync_internal.backfill(v.id) from vsync_internal.versions as v; "
+        "update vsync_internal.progress set phase = 'done'; perform vsync_internal.sync_capture(v_root);",
+    ),
+    Mutation(
+        "adopt() trusts transaction ids of another cluster",
+        _LOG + "test_a_restored_database_starts_over_instead_of_trusting_old_transaction_ids",
+        "adopt",
+        "if exists (select from vsync_internal.identity",
+        "if true or exists (select from vsync_internal.identity",
+    ),
+)
+
+CAPTURE = (
+    *(
+        Mutation(
+            f"capture compares with =, {rows} rows",
+            f"{_CAPTURE}test_equal_values_that_render_differently_are_a_change[{rows}]",
+            "capture_body",
+            find,
+            put,
+        )
+        for rows, find, put in (
+            (1, "row(%5$s)::record *<> row(%4$s)::record", "row(%5$s) is distinct from row(%4$s)"),
+            (3, "row(%5$s)::record operator(pg_catalog.*=) row(%4$s)::record", "row(%5$s) = row(%4$s)"),
+        )
+    ),
+    Mutation(
+        "capture misses a changed key, one row",
+        _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[1]",
+        "capture_body",
+        "elsif not v_several and not v_moved then",
+        "elsif not v_several then",
+    ),
+    Mutation(
+        "capture misses a changed key, several rows",
+        _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[3]",
+        "capture_body",
+        _OLD_MOVED,
+        "select %3$s from old_rows as o where false",
+    ),
+    Mutation(
+        "capture misses a changed key, many rows",
+        _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[1500]",
+        "capture_body",
+        _OLD_KEYS,
+        "",
+    ),
+    Mutation(
+        "capture pins no output settings",
+        _CAPTURE + "test_keys_of_every_kind_travel_through_the_queue[date]",
+        "capture_pins",
+        "then ''",
+        "or true then ''",
+    ),
+    Mutation(
+        "render with the caller's rights",
+        _CAPTURE + "test_documents_are_rendered_with_their_owners_rights",
+        "render_ddl",
+        "security definer",
+        "security invoker",
+    ),
+)
+
+KEEPING = (
+    Mutation(
+        "render() drops old vectors at once",
+        _KEEPING + "test_a_document_is_found_at_every_step_of_its_update",
+        "render(bigint,text[])",
+        "return query\n",
+        "execute format('delete from vsync_data.%I', v_version.data); return query\n",
+    ),
+    Mutation(
+        "declaring again replaces",
+        _KEEPING + "test_declaring_an_embedding_again_keeps_its_vectors",
+        "check_new_embedding",
+        _SKIPPED,
+        "perform vsync_internal.drop_embedding(name, false); return true;",
+    ),
+    Mutation(
+        "the index waits for an empty queue",
+        _KEEPING + "test_the_index_is_built_although_changes_keep_coming",
+        "wants_index",
+        "m.lane = 1 and m.attempts = 0",
+        "m.attempts = 0",
+    ),
+    Mutation(
+        "the index does not wait for the backlog",
+        _KEEPING + "test_the_index_waits_for_the_backlog",
+        "wants_index",
+        "and p.phase = 'done'",
+        "",
+    ),
+    Mutation(
+        "anyone is superuser enough",
+        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[update vsync_internal",
+        "",
+        "",
+        "grant all on all tables in schema vsync_internal to vsync_reader",
+    ),
+    Mutation(
+        "whoever may call inspect_model reads the server's files",
+        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[select vsync_internal.inspect_model",
+        "",
+        "",
+        "grant execute on all functions in schema vsync_internal to vsync_reader",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING)

@@ -1,0 +1,86 @@
+"""Keys of every shape travel through log, queue and vectors unharmed, whatever the writer's session prints them as."""
+
+from pathlib import Path
+
+import pytest
+
+from fix_cluster import Connect, Connection
+from promise.oracle import Declared, assert_fresh, contents, declare, register
+from promise.shapes import SHAPES, Shape
+
+FOREIGN = (
+    "set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'; set intervalstyle = 'sql_standard';"
+    " set extra_float_digits = -10; set bytea_output = 'escape'"
+)
+
+
+def declared(db: Connection, shape: Shape) -> Declared:
+    return declare(db, shape.document, name=f"of_{shape.name}", schema=shape.schema, key=shape.key, chunk=shape.chunk)
+
+
+def created(db: Connection, shape: Shape) -> Declared:
+    db.execute(shape.create.encode())
+    return declared(db, shape)
+
+
+def test_every_shape_of_key_is_followed(db: Connection, connect: Connect, tiny_model: Path) -> None:
+    register(db, tiny_model)
+    foreign = connect()
+    foreign.execute(FOREIGN)
+    for shape in SHAPES:
+        embedding = created(db, shape)
+        columns = ", ".join((*shape.columns, "title", "body"))
+        for number, key in enumerate(shape.keys):
+            statement = (
+                f"insert into {shape.root} ({columns}) values ({key}, 't', 'body {number}') on conflict do nothing"
+            )
+            (foreign if number % 2 else db).execute(statement.encode())
+        assert_fresh(db, embedding)
+        assert len(contents(db, embedding)) >= len(shape.keys) - 2
+        foreign.execute(f"update {shape.root} set body = body || '.'".encode())
+        assert_fresh(db, embedding)
+        first = f"({', '.join(shape.columns)}) = ({shape.keys[0]})"
+        foreign.execute(f"update {shape.root} set body = 'alone' where {first}".encode())
+        assert_fresh(db, embedding)
+        foreign.execute(f"delete from {shape.root} where {first}".encode())
+        assert_fresh(db, embedding)
+        foreign.execute(f"delete from {shape.root}".encode())
+        assert_fresh(db, embedding)
+        assert contents(db, embedding) == {}
+
+
+def test_a_key_whose_equal_reads_differently_keeps_its_vector(db: Connection, tiny_model: Path) -> None:
+    register(db, tiny_model)
+    db.execute("create table notes (id numeric primary key, body text)")
+    db.execute("insert into notes values (1.0, 'one'), (2, 'two')")
+    embedding = declare(db, "select id, body as content from notes")
+    assert_fresh(db, embedding)
+    for literal in ("1.00", "1", "1.000"):
+        db.execute(f"update notes set id = {literal}, body = body || '!' where id = 1".encode())
+        db.execute("update notes set body = body || '?'")
+        assert_fresh(db, embedding)
+    db.execute("update notes set id = 2.0 where id = 2")
+    assert_fresh(db, embedding)
+
+
+@pytest.mark.parametrize("count", [3, 1100])
+def test_a_large_statement_over_dates_is_followed(
+    db: Connection, connect: Connect, tiny_model: Path, count: int
+) -> None:
+    register(db, tiny_model)
+    foreign = connect()
+    foreign.execute(FOREIGN)
+    db.execute("create table days (day date, at timestamptz, body text, primary key (day, at))")
+    embedding = declare(db, "select day, at, body as content from days", key=("day", "at"))
+    foreign.execute(
+        "insert into days select date '2001-01-01' + i, timestamptz '2001-01-01' + i * interval '7 hours', 'b'"
+        " from generate_series(1, %s) as i",
+        [count],
+    )
+    assert_fresh(db, embedding)
+    foreign.execute("update days set body = 'c' || extract(dow from day)")
+    assert_fresh(db, embedding)
+    foreign.execute("update days set day = day + 1, at = at + interval '1 second'")
+    assert_fresh(db, embedding)
+    foreign.execute("delete from days where extract(day from day) > 12")
+    assert_fresh(db, embedding)

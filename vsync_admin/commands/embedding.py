@@ -1,0 +1,129 @@
+"""`vsync embedding`: declaring embeddings and looking at them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from vsync_admin.connection import Row, Session, connect, takes_session
+from vsync_admin.errors import CommandError, ExitCode
+from vsync_admin.output import console, emit, emit_json, say, table
+from vsync_admin.queries import load
+
+_DROP = "select vsync.drop_embedding(%s::name, %s) as name"
+_EXISTS = "select from vsync_internal.find_embedding(%s::name)"
+_INDEX = '{"type": "hnsw", "distance": "cosine"}'
+
+group = typer.Typer(help="Embeddings: which text of which rows is kept fresh.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the embedding.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(group, name="embedding")
+
+
+@group.command()
+@takes_session
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the embedding, and of the view that serves it.")],
+    model: Annotated[str, typer.Option("--model", help="A registered model.")],
+    document: Annotated[
+        str | None, typer.Option("--document", metavar="SQL", help="The document query: the key, and a text content.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="File with the document query; - is standard input.", allow_dash=True)
+    ] = None,
+    chunk: Annotated[
+        str | None, typer.Option("--chunk", metavar="JSON", help='For example {"tokens": 200, "overlap": 20}.')
+    ] = None,
+    index: Annotated[str, typer.Option("--index", metavar="JSON", help="The vector index.")] = _INDEX,
+    capture: Annotated[str, typer.Option("--capture", help="trigger or manual.")] = "trigger",
+    if_not_exists: Annotated[bool, typer.Option("--if-not-exists", help="Nothing happens when it is there.")] = False,
+) -> None:
+    """Declare an embedding; workers fill it.
+
+    Exactly one of --document and --file says which rows and which text.
+    """
+    arguments = {
+        "name": name,
+        "document": _document(document, file),
+        "model": model,
+        "capture": capture,
+        "chunk": _json(chunk, "--chunk"),
+        "index": _json(index, "--index"),
+        "if_not_exists": if_not_exists,
+    }
+    with connect(session) as connection:
+        rows = connection.execute(load("create_embedding"), arguments).fetchall()
+    emit(rows, as_json=session.json)
+    say("a worker fills it: vsync worker, or call vsync.work()")
+
+
+@group.command("list")
+@takes_session
+def list_(session: Session) -> None:
+    """List the embeddings, a line a live version."""
+    with connect(session) as connection:
+        rows = connection.execute(load("embeddings")).fetchall()
+    emit(rows, as_json=session.json)
+
+
+@group.command()
+@takes_session
+def show(session: Session, name: Name) -> None:
+    """Show what an embedding is made of and how it stands."""
+    with connect(session) as connection:
+        connection.execute(_EXISTS, (name,))
+        versions = connection.execute(load("embedding"), {"name": name}).fetchall()
+        status = connection.execute(load("status"), {"embedding": name}).fetchall()
+    if session.json:
+        emit_json({"versions": versions, "status": status})
+        return
+    for row, standing in zip(versions, status, strict=True):
+        console().print(table(_upright({**row, **standing})))
+
+
+@group.command()
+@takes_session
+def drop(
+    session: Session,
+    name: Name,
+    if_exists: Annotated[bool, typer.Option("--if-exists", help="Nothing happens when it is not there.")] = False,
+) -> None:
+    """Drop an embedding with its vectors, view and capture; the source table stays as it is."""
+    with connect(session) as connection:
+        rows = connection.execute(_DROP, (name, if_exists)).fetchall()
+    emit([row for row in rows if row["name"]], as_json=session.json)
+
+
+def _upright(row: Row) -> list[dict[str, object]]:
+    return [{"what": name, "value": _text(value)} for name, value in row.items() if value is not None]
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else str(value)
+
+
+def _document(document: str | None, file: Path | None) -> str:
+    if (document is None) == (file is None):
+        raise CommandError("give either --document or --file", code=ExitCode.USAGE)
+    if file is None:
+        return document or ""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read {file}", detail=str(error), code=ExitCode.USAGE) from error
+
+
+def _json(text: str | None, option: str) -> str | None:
+    if text is not None:
+        try:
+            orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise CommandError(f"{option} is not JSON", detail=str(error), code=ExitCode.USAGE) from error
+    return text

@@ -1,0 +1,1 @@
+delete from debian.packages where name = 'gzip';

@@ -1,0 +1,1 @@
+update debian.packages set maintainer = 'Somebody Else';

@@ -1,0 +1,1 @@
+update debian.packages set summary = summary where section = 'games';

@@ -1,0 +1,3 @@
+update debian.packages
+set summary = 'waters the plants on the balcony during your holidays', description = ''
+where name = 'tar';
