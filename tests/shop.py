@@ -12,14 +12,18 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 DOCUMENT = "select id, title as content from shop.products"
 
 
+def run(db: Connection, statement: str, *arguments: object) -> None:
+    db.execute(statement.encode(), arguments or None)
+
+
 def value(db: Connection, query: str, *arguments: object) -> Any:
-    row = db.execute(query, arguments).fetchone()
+    row = db.execute(query.encode(), arguments or None).fetchone()
     assert row is not None
     return row[0]
 
 
 def rows(db: Connection, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-    return db.execute(query, arguments).fetchall()
+    return db.execute(query.encode(), arguments or None).fetchall()
 
 
 def register(db: Connection, directory: Path, name: str = "tiny") -> None:
@@ -29,9 +33,9 @@ def register(db: Connection, directory: Path, name: str = "tiny") -> None:
 def open_shop(db: Connection, model: Path, products: int = 3, *, owner: str = "postgres") -> None:
     """Make table shop.products (id, title, hidden, tenant) of `owner` with rows 1 … products, and model tiny."""
     register(db, model)
-    db.execute(f"create schema shop authorization {owner}")
+    run(db, f"create schema shop authorization {owner}")
     db.execute("create table shop.products (id int primary key, title text, hidden text, tenant text)")
-    db.execute(f"alter table shop.products owner to {owner}")
+    run(db, f"alter table shop.products owner to {owner}")
     add(db, 1, products)
 
 
@@ -39,13 +43,12 @@ def add(db: Connection, first: int, last: int, tenant: str = "a") -> None:
     fill = (
         "insert into shop.products select i, 'product ' || i, 'secret', %s from generate_series(%s::int, %s::int) as i"
     )
-    db.execute(fill, (tenant, first, last))
+    run(db, fill, tenant, first, last)
 
 
 def declare(db: Connection, name: str = "catalog", document: str = DOCUMENT, **options: Any) -> None:
     named = "".join(f", {option} => %s" for option in options)
-    arguments = (name, document, *options.values())
-    db.execute(f"select vsync.create_embedding(%s, %s, 'tiny'{named})", arguments)
+    run(db, f"select vsync.create_embedding(%s, %s, 'tiny'{named})", name, document, *options.values())
 
 
 def refused(call: Callable[[], object], sqlstate: str) -> psycopg.errors.Diagnostic:
@@ -61,4 +64,4 @@ def refused(call: Callable[[], object], sqlstate: str) -> psycopg.errors.Diagnos
 
 def denied(db: Connection, query: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        db.execute(query)
+        run(db, query)

@@ -1,6 +1,6 @@
 """The module that PL/Python gives to its functions, as far as vsync uses it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 

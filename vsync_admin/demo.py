@@ -26,11 +26,10 @@ _LOOK_EVERY = 0.25  # seconds
 _NEXT = """\
 make psql                       # psql in this cluster; or: psql "{dsn}"
 
-  update debian.packages set summary = 'brews coffee at sunrise' where name = 'bash';
-  select key, stale from vsync.search('package_search', 'a hot drink in the morning', 3);
+  update debian.packages set summary = 'brews coffee at sunrise', description = '' where name = 'bash';
+  select state, reason from vsync.explain_row('package_search', '"bash"');
   call vsync.work();
-  select key, stale from vsync.search('package_search', 'a hot drink in the morning', 3);
-  select * from vsync.explain_row('package_search', '"bash"');
+  select key, content, stale from vsync.search('package_search', 'a hot drink in the morning', 1);
   select embedding, documents, pending, embedded_total from vsync.stat_embeddings;
   \\df+ vsync.*
 
@@ -122,7 +121,7 @@ def run(console: Console, talk: Console) -> Outcome:
 def next_steps(console: Console, dsn: str) -> None:
     """Say how to connect and what to try."""
     _step(console, "go on by yourself")
-    console.print(_NEXT.format(dsn=dsn, **conninfo_to_dict(dsn)), soft_wrap=True)
+    console.print(_NEXT.format(dsn=dsn, **conninfo_to_dict(dsn)))
 
 
 def _load(connection: Connection) -> int:
@@ -217,4 +216,4 @@ def _show(console: Console, name: str) -> None:
 def _sql(console: Console, text: str) -> None:
     lines: Sequence[str] = text.splitlines()
     for i, line in enumerate(lines):
-        console.print(f"{'vsync=#' if i == 0 else 'vsync-#'} {line}", style="green", soft_wrap=True)
+        console.print(f"{'vsync=#' if i == 0 else 'vsync-#'} {line}", style="green")

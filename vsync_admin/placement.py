@@ -33,6 +33,8 @@ def install(server: Server) -> list[str]:
             "the server's files are placed from a source checkout",
             hint="Use `vsync install` for a database without file access.",
         )
+    if _in_place(server, root):
+        return []
     _require_writable(server)
     os.umask(0o022)
     with _alone(server):
@@ -78,6 +80,22 @@ def engine_stamp(root: Path, python: Path) -> dict[str, str]:
     return {"dependencies": dependencies.hexdigest(), "code": code.hexdigest()}
 
 
+def _in_place(server: Server, root: Path) -> bool:
+    """Tell whether there is nothing to do: then no permission is needed either."""
+    stamp = server.engine / "stamp.json"
+    files = {server.extension_directory / name: text for name, text in extension_files(root / "sql").items()}
+    if not all(path.exists() for path in (stamp, *files)):
+        return False
+    python = linked_python(server)
+    path, line = _site_directory(python) / _PTH, _pth_line(server, _packages(server))
+    return (
+        path.exists()
+        and line in path.read_text(encoding="utf-8").splitlines(keepends=True)
+        and all(path.read_text(encoding="utf-8") == text for path, text in files.items())
+        and json.loads(stamp.read_text(encoding="utf-8")) == engine_stamp(root, python)
+    )
+
+
 def _place_engine(server: Server, python: Path, root: Path) -> list[str]:
     stamp_file = server.engine / "stamp.json"
     wanted = engine_stamp(root, python)
@@ -101,10 +119,14 @@ def _place_engine(server: Server, python: Path, root: Path) -> list[str]:
 
 def _place_pth(server: Server, python: Path) -> list[str]:
     pth = _site_directory(python) / _PTH
-    packages = run([server.engine / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
     pth.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(_other_lines(pth, server)) + _pth_line(server, Path(packages.strip()))
+    text = "".join(_other_lines(pth, server)) + _pth_line(server, _packages(server))
     return [f"placed {pth}"] if _write(pth, text) else []
+
+
+def _packages(server: Server) -> Path:
+    python = server.engine / "bin" / "python"
+    return Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).strip())
 
 
 def _pth_line(server: Server, packages: Path) -> str:

@@ -108,8 +108,13 @@ def _keep_session(assignment: Assignment) -> None:
         except (psycopg.Error, HostError, EngineError) as error:
             pause = _FIRST_WAIT if time.monotonic() - started > _STEADY else min(pause * 2, _LONGEST_WAIT)
             jittered = pause * random.uniform(0.5, 1)
-            log.warning("session lost", error=str(error).strip(), sqlstate=error.sqlstate, again_in=round(jittered, 1))
+            log.warning("session lost", error=_said(error), sqlstate=error.sqlstate, again_in=round(jittered, 1))
             time.sleep(jittered)
+
+
+def _said(error: psycopg.Error | HostError | EngineError) -> str:
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else error.message
+    return primary or " ".join(str(error).split())
 
 
 def _work(connection: psycopg.Connection[tuple[object, ...]], assignment: Assignment, duration: str) -> None:

@@ -72,11 +72,11 @@ class Claim:
         """Render, skip, chunk, embed, publish; what is left when this ends, for whatever reason, is free again."""
         try:
             self._refresh(list(self._render(self.keys)))
+            self._release()
         except BaseException:
             self.host.rollback()
             self._release()
             raise
-        self._release()
 
     def _release(self) -> None:
         transaction(self.host, lambda: self.host.rows(statements.RELEASE, self.token))

@@ -20,6 +20,7 @@ from vsync_engine.model import Model
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
 _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
+_FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
@@ -72,13 +73,21 @@ class Worker:
         self._keep_house()
         worked = bool(self._value(statements.EXPAND)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
-            version = duty["version_id"]
-            if duty["fresh"] or duty["backlog"]:
-                worked = self._claim(duty, self._settings.claim_limit, None) or worked
-            if duty["backfilling"]:
-                worked = bool(self._value(statements.BACKFILL, version)) or worked
-            if duty["wants_index"]:
-                worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
+            try:
+                worked = self._attend_to(duty) or worked
+            except HostError as error:  # its tables may be gone since; the other embeddings go on
+                self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
+        return worked
+
+    def _attend_to(self, duty: Row) -> bool:
+        version = duty["version_id"]
+        worked = False
+        if duty["fresh"] or duty["backlog"]:
+            worked = self._claim(duty, self._settings.claim_limit, None)
+        if duty["backfilling"]:
+            worked = bool(self._value(statements.BACKFILL, version)) or worked
+        if duty["wants_index"]:
+            worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
         return worked
 
     def _keep_house(self) -> None:

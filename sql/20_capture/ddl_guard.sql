@@ -66,8 +66,11 @@ declare
     v_new jsonb;
     v_renamed boolean;
 begin
-    -- during a restore the tables and functions come one by one
+    -- during a restore the tables, functions and triggers come one by one
     if to_regclass('vsync_internal.captures') is null or current_setting('vsync.own_ddl', true) = 'on' then
+        return;
+    end if;
+    if vsync_internal.is_restored() then
         return;
     end if;
     perform vsync_internal.follow_partitions();
@@ -138,7 +141,9 @@ begin
     from vsync_internal.versions as v
     where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
         and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null);
-    perform vsync_internal.follow_partitions();
+    if not vsync_internal.is_restored() then
+        perform vsync_internal.follow_partitions();
+    end if;
 end
 $$;
 comment on function vsync_internal.notice_drop() is 'marks embeddings broken whose table, document or vectors were dropped; follows dropped partitions';

@@ -33,6 +33,30 @@ create table vsync_internal.identity (
 );
 comment on table vsync_internal.identity is 'the database this state was written in: another one means that it was restored';
 
+create function vsync_internal.identity()
+returns vsync_internal.identity
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select c.system_identifier, d.oid from pg_control_system() as c, pg_database as d where d.datname = current_database() $$;
+comment on function vsync_internal.identity() is 'the identity of this database';
+
+create function vsync_internal.sign()
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from vsync_internal.identity) then
+        return false;
+    end if;
+    insert into vsync_internal.identity select (vsync_internal.identity()).*;
+    return true;
+end
+$$;
+comment on function vsync_internal.sign() is 'writes the identity down where there is none';
+
 create function vsync_internal.slot()
 returns int
 language sql
@@ -50,3 +74,16 @@ create table vsync_internal.captures (
 );
 comment on table vsync_internal.captures is 'one a relation, however many embeddings read it; names its trigger functions';
 comment on column vsync_internal.captures.members is 'the relation and its partitions, as last seen: another set means that rows came or went without a trigger';
+
+create function vsync_internal.is_restored()
+returns boolean
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    -- a restore fills the tables in any order, and a capture is never made before the identity is written
+    select exists (select from vsync_internal.identity as i where i.* is distinct from vsync_internal.identity())
+        or exists (select from vsync_internal.captures) and not exists (select from vsync_internal.identity)
+$$;
+comment on function vsync_internal.is_restored() is 'whether a dump is being, or was, restored here and no worker has adopted it yet';

@@ -119,12 +119,12 @@ begin
             continue;
         end if;
         select * into v_version from vsync_internal.versions as v where v.id = v_page.version_id;
-        if to_regclass(format('vsync_data.%I', v_version.data)) is null then
-            -- dropped by hand: the version is broken
-            delete from vsync_internal.pages as p where p.id = v_page.id;
-            continue;
-        end if;
-        v_keys := vsync_internal.stored_keys(v_version, v_page.after_key, max_keys);
+        begin
+            v_keys := vsync_internal.stored_keys(v_version, v_page.after_key, max_keys);
+        exception when undefined_table or null_value_not_allowed then
+            -- the vectors were dropped: nothing is stored
+            v_keys := '{}';
+        end;
         v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at);
         if cardinality(v_keys) < max_keys then
             delete from vsync_internal.pages as p where p.id = v_page.id;

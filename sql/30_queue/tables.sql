@@ -19,7 +19,7 @@ create table vsync_internal.marks (
 comment on table vsync_internal.marks is 'the queue: this key of this version may be stale. Only workers touch it';
 comment on column vsync_internal.marks.generation is 'of the newest change; one number a fold, from one sequence';
 comment on column vsync_internal.marks.since is 'of the oldest change that no render has seen';
-comment on column vsync_internal.marks.lane is '0 fresh changes, 1 backfill';
+comment on column vsync_internal.marks.lane is '0 fresh changes, 1 backfill, 2 failures, which stand behind all else';
 comment on column vsync_internal.marks.due_at is 'null: now; infinity: parked';
 comment on column vsync_internal.marks.token is 'the claim that owns it; null: free';
 comment on column vsync_internal.marks.claimed is 'generation at the time of the claim';

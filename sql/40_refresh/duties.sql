@@ -4,19 +4,11 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    v_identity vsync_internal.identity;
-    v_system bigint := (select c.system_identifier from pg_control_system() as c);
-    v_database oid := (select d.oid from pg_database as d where d.datname = current_database());
 begin
-    if exists (select from vsync_internal.identity as i where i.system_identifier = v_system and i.database = v_database) then
+    if not vsync_internal.is_restored() or not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
         return false;
     end if;
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
-        return false;
-    end if;
-    select * into v_identity from vsync_internal.identity;
-    if v_identity.system_identifier = v_system and v_identity.database = v_database then
+    if not vsync_internal.is_restored() then
         return false;
     end if;
     -- transaction ids of another cluster mean nothing here; every row is looked at again instead
@@ -27,7 +19,10 @@ begin
     update vsync_internal.fold_state set snapshot = null;
     update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
     delete from vsync_internal.identity;
-    insert into vsync_internal.identity values (v_system, v_database);
+    perform vsync_internal.sign();
+    -- what was attached since the restore was not followed
+    perform vsync_internal.install_triggers(c.id, c.relation) from vsync_internal.captures as c
+    where exists (select from pg_class as r where r.oid = c.relation);
     return true;
 end
 $$;
@@ -44,7 +39,7 @@ as $$
     select v.id, v.model_id, m.spec, v.chunk,
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 0 and q.due_at is null and q.token is null)
             or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= clock_timestamp()),
-        exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 1 and q.due_at is null and q.token is null),
+        exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane > 0 and q.due_at is null and q.token is null),
         p.phase <> 'done', vsync_internal.wants_index(v)
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id

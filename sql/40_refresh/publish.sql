@@ -58,7 +58,7 @@ begin
                 embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
                 captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)
-        select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) filter (where s.vector is null or not s.fresh),
+        select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) - count(distinct s.hash) filter (where s.fresh),
             count(*) filter (where s.truncated)
         from sourced as s where s.key in (select w.key from whole as w)
         $sql$,

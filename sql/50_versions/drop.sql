@@ -53,6 +53,8 @@ begin
     end if;
     v_embedding := vsync_internal.find_embedding(name);
     perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
+    -- a fold that has seen the embedding adds its marks before they are deleted here
+    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
     v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
     -- the root may be gone, or in another schema than its view by now
     for v_view in
@@ -72,6 +74,9 @@ begin
         execute format('drop view if exists vsync_data.%I', v_version.data || '_document');
     end loop;
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
+    delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
+    delete from vsync_internal.versions as v where v.id = any (v_ids);
+    delete from vsync_internal.progress as p where p.version_id = any (v_ids);
     delete from vsync_internal.pages as p where p.version_id = any (v_ids);
     delete from vsync_internal.leases as l where l.version_id = any (v_ids);
     delete from vsync_internal.marks as m where m.version_id = any (v_ids);

@@ -31,6 +31,10 @@ begin
         perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
             'The serving view of an embedding has its name and stands beside the root table.', 'Choose another name for the embedding.');
     end if;
+    if not exists (select from vsync_internal.models as m where m.id = model_id) then
+        perform vsync_internal.raise('VS101', 'the model does not exist', format('No model has the number %s.', model_id), 'select * from vsync.models');
+    end if;
+    perform vsync_internal.sign();
     insert into vsync_internal.embeddings (name, root, owner, capture, options)
     values (name, v_root, v_owner, capture, coalesce(options, '{}'));
     perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, analysis);

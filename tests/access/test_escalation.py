@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from shop import DOCUMENT, Connection, declare, open_shop, refused, rows, value
+
+from shop import DOCUMENT, Connection, declare, open_shop, refused, rows, run, value
 
 MakeRole = Callable[..., str]
 Connect = Callable[..., Connection]
@@ -52,17 +53,20 @@ def test_what_a_document_defers_to_the_commit_runs_without_the_workers_rights(
 ) -> None:
     shop.execute("create table shop.later (x int)")
     shop.execute(
-        "create function shop.deferred() returns trigger language plpgsql as $$ begin perform shop.spy('deferred'); return null; end $$"
+        "create function shop.deferred() returns trigger language plpgsql as $$ begin perform "
+        "shop.spy('deferred'); return null; end $$"
     )
     shop.execute(
         "create constraint trigger later after insert on shop.later deferrable initially deferred "
         "for each row execute function shop.deferred()"
     )
     shop.execute(
-        "create function shop.plant(text) returns text immutable language plpgsql as $$ begin perform shop.plant_inner(); return $1; end $$"
+        "create function shop.plant(text) returns text immutable language plpgsql as $$ begin perform "
+        "shop.plant_inner(); return $1; end $$"
     )
     shop.execute(
-        "create function shop.plant_inner() returns void volatile language plpgsql as $$ begin insert into shop.later values (1); end $$"
+        "create function shop.plant_inner() returns void volatile language plpgsql as $$ begin insert "
+        "into shop.later values (1); end $$"
     )
     declare(shop, document="select id, shop.plant(title) as content from shop.products")
     db.execute("call vsync.work()")
@@ -83,7 +87,7 @@ def test_a_search_path_left_behind_by_a_document_leads_the_worker_nowhere(
         ),
         ("set_config", "text, text, boolean", "text language sql as $$ select $2 where shop.spy('set_config') $$"),
     ):
-        shop.execute(f"create function shop.{name}({arguments}) returns {answer}")
+        run(shop, f"create function shop.{name}({arguments}) returns {answer}")
     shop.execute(
         "create function shop.poison(text) returns text immutable language plpgsql as $$ begin "
         "perform shop.poison_inner(); return $1; end $$"
@@ -133,7 +137,7 @@ def test_key_types_that_run_their_owners_code_when_read_are_refused(shop: Connec
     shop.execute("create domain shop.d as text check (shop.spy(value))")
     shop.execute("create type shop.plain as (a int); create type shop.c as (a shop.d)")
     kind = {"composite": "shop.plain", "composite of a domain": "shop.c", "array of a domain": "shop.d[]"}[kind]
-    shop.execute(f"create table shop.odd (id {kind} primary key, title text)")
+    run(shop, f"create table shop.odd (id {kind} primary key, title text)")
     refused(lambda: declare(shop, "odd_search", "select id, title as content from shop.odd"), "VS203")
 
 
@@ -173,16 +177,40 @@ def test_bad_options_are_refused_by_the_internal_function_too(shop: Connection) 
 
 
 WORKERS_OWN = (
-    "publish(1, '[]', 1)", "render(1, '{1}')", "claim(1, 10)", "fail(1, '{1}', '{}')", "release(1)", "refresh('catalog', null)",
-    "retry('catalog', null)", "fold()", "rotate()", "backfill(1)", "back_off(1, '{}', '1 day')", "adopt()", "build_index(1)",
-    "stat_embeddings()", "stat_queue()", "explain_row('catalog', '1')", "model_spec(1)", "duties()", "reserve(1, '{}')",
-)  # fmt: skip
+    "publish(1, '[]', 1)",
+    "render(1, '{1}')",
+    "claim(1, 10)",
+    "fail(1, '{1}', '{}')",
+    "release(1)",
+    "refresh('catalog', null)",
+    "retry('catalog', null)",
+    "fold()",
+    "rotate()",
+    "backfill(1)",
+    "back_off(1, '{}', '1 day')",
+    "adopt()",
+    "build_index(1)",
+    "stat_embeddings()",
+    "stat_queue()",
+    "explain_row('catalog', '1')",
+    "model_spec(1)",
+    "duties()",
+    "reserve(1, '{}')",
+)
 NOBODYS = (
-    "erase(null, 1, '{1}')", "mark(1, '{1}', 1, now())", "settle(1, 1, '{1}')", "stat_vectors('catalog_v1; drop table x')",
-    "sync_capture('pg_class')", "install_triggers(1, 'pg_class')", "replace_view('catalog')",
-    "create_version('catalog', 2, 1, 'x', null, '{}', '{}')", "embed_texts(1, 'query', '{x}')",
-    "root_keys(null, null, 1)", "stored_keys(null, null, 1)", "call_render('catalog_v1', '{1}')",
-)  # fmt: skip
+    "erase(null, 1, '{1}')",
+    "mark(1, '{1}', 1, now())",
+    "settle(1, 1, '{1}')",
+    "stat_vectors('catalog_v1; drop table x')",
+    "sync_capture('pg_class')",
+    "install_triggers(1, 'pg_class')",
+    "replace_view('catalog')",
+    "create_version('catalog', 2, 1, 'x', null, '{}', '{}')",
+    "embed_texts(1, 'query', '{x}')",
+    "root_keys(null, null, 1)",
+    "stored_keys(null, null, 1)",
+    "call_render('catalog_v1', '{1}')",
+)
 
 
 def test_a_reader_cannot_call_what_is_the_workers(db: Connection, connect: Connect, make_role: MakeRole) -> None:
@@ -203,20 +231,31 @@ def test_granted_functions_that_build_sql_run_it_with_the_callers_rights(
     shop: Connection, connect: Connect, make_role: MakeRole
 ) -> None:
     reader = connect(user=make_role("vsync_reader"))
-    keys = '[{"output": "id", "column": "id", "type": "text", "builtin": true}, {"output": "x", "type": "shop.products", "builtin": true}]'
+    keys = (
+        '[{"output": "id", "column": "id", "type": "text", "builtin": true}, {"output": "x", "type": '
+        '"shop.products", "builtin": true}]'
+    )
     hostile = keys.replace('"text"', '"text as id from (select shop.spy(1::text)) as y --"')
     with pytest.raises(psycopg.Error):
         reader.execute('select vsync_internal.key_of(%s, \'{"id": 1, "x": 2}\')', (hostile,))
     definers = {
-        name for (name,) in rows(
+        name
+        for (name,) in rows(
             shop,
             "select proname from pg_proc where prosecdef and pronamespace = 'vsync_internal'::regnamespace "
             "and has_function_privilege('vsync_reader', oid, 'execute')",
         )
-    }  # fmt: skip
+    }
     assert definers == {
-        "setting", "embed_clean", "current_model", "serving_model", "serving_version", "stale_keys", "find_embedding", "configuration",
-    }  # fmt: skip
+        "setting",
+        "embed_clean",
+        "current_model",
+        "serving_model",
+        "serving_version",
+        "stale_keys",
+        "find_embedding",
+        "configuration",
+    }
 
 
 def test_a_function_of_the_document_cannot_stop_the_worker_by_an_sqlstate_of_its_own(
@@ -224,7 +263,8 @@ def test_a_function_of_the_document_cannot_stop_the_worker_by_an_sqlstate_of_its
 ) -> None:
     shop.execute(
         "create function shop.sulk(text) returns text immutable language plpgsql as $$ begin "
-        "if $1 = 'product 2' then raise exception 'no' using errcode = 'ZZ123', detail = 'd', hint = 'h'; end if; return $1; end $$"
+        "if $1 = 'product 2' then raise exception 'no' using errcode = 'ZZ123', detail = 'd', hint = "
+        "'h'; end if; return $1; end $$"
     )
     declare(shop, document="select id, shop.sulk(title) as content from shop.products")
     db.execute("call vsync.work()")

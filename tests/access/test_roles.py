@@ -6,7 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from shop import Connection, declare, denied, open_shop, refused, rows, value
+
+from shop import Connection, declare, denied, open_shop, refused, rows, run, value
 
 _DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "roles.md"
 _ROW = re.compile(r"^\| (function|procedure|view) `vsync\.(\w+)` \| (yes|no) \| (yes|no) \| (yes|no) \| yes \|$", re.M)
@@ -111,7 +112,7 @@ def test_a_reader_searches_what_it_may_read(
         "table vsync_data.catalog_v1",
     ):
         denied(reader, query)
-    db.execute(f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
+    run(db, f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
     assert len(rows(reader, "select * from vsync.search('catalog', 'product 1')")) == 3
     assert value(reader, "select count(*) from shop.catalog") == 3
     assert value(reader, "select count(*) from vsync.explain_embedding('catalog')") == 1
@@ -124,8 +125,8 @@ def test_grants_on_view_and_root_are_enough_for_the_view(
     declare(db)
     db.execute("call vsync.work()")
     role = make_role()
-    db.execute(f"grant usage on schema shop to {role}; grant select on shop.catalog to {role}")
+    run(db, f"grant usage on schema shop to {role}; grant select on shop.catalog to {role}")
     web = connect(user=role)
     denied(web, "table shop.catalog")
-    db.execute(f"grant select on shop.products to {role}")
+    run(db, f"grant select on shop.products to {role}")
     assert value(web, "select count(*) from shop.catalog") == 3

@@ -1,16 +1,17 @@
 """A tenant sees, finds and counts its own vectors and no others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shop import Connection, add, declare, denied, open_shop, rows, value
+
+from shop import Connection, add, declare, denied, open_shop, rows, run, value
 
 Connect = Callable[..., Connection]
 
 
 @pytest.fixture
-def tenant(db: Connection, connect: Connect, make_role: Callable[..., str], tiny_model: Path) -> Iterator[Connection]:
+def tenant(db: Connection, connect: Connect, make_role: Callable[..., str], tiny_model: Path) -> Connection:
     """A reader who sees the 5 products of tenant b, among 600 of tenant a that are nearer to every query."""
     open_shop(db, tiny_model, 600)
     add(db, 1001, 1005, "b")
@@ -18,7 +19,7 @@ def tenant(db: Connection, connect: Connect, make_role: Callable[..., str], tiny
     declare(db)
     db.execute("call vsync.work()")
     role = make_role("vsync_reader")
-    db.execute(f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
+    run(db, f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
     db.execute("alter table shop.products enable row level security")
     db.execute("create policy own on shop.products using (tenant = current_setting('shop.tenant', true))")
     session = connect(user=role)
@@ -32,7 +33,7 @@ OWN = {1001, 1002, 1003, 1004, 1005}
 def test_the_view_and_the_vector_table_show_a_tenants_rows_only(tenant: Connection) -> None:
     assert {row[0] for row in rows(tenant, "select id from shop.catalog")} == OWN
     assert {row[0] for row in rows(tenant, "select id from vsync_data.catalog_v1")} == OWN
-    assert value(tenant, "select count(*) from shop.catalog where content like 'product%%'") == 0
+    assert value(tenant, "select count(*) from shop.catalog where content like 'product%'") == 0
     assert value(tenant, "select max(token) from vsync_data.catalog_v1 where id = 1") is None
 
 
@@ -45,11 +46,10 @@ def test_search_finds_as_many_of_the_tenants_rows_as_asked_and_exist(tenant: Con
 
 
 def test_search_finds_the_nearest_of_the_tenants_rows(tenant: Connection) -> None:
-    exact = (
-        "select id from shop.catalog order by embedding <=> vsync.query_vector('catalog', 'product 7') "
-        "operator(public.+) '[0,0,0,0,0,0,0,0]'::vector limit 3"
-    )
+    tenant.execute("set enable_indexscan = off")
+    exact = "select id from shop.catalog order by embedding <=> vsync.query_vector('catalog', 'product 7') limit 3"
     nearest = [row[0] for row in rows(tenant, exact)]
+    tenant.execute("reset enable_indexscan")
     assert [row[0]["id"] for row in rows(tenant, "select key from vsync.search('catalog', 'product 7', 3)")] == nearest
 
 

@@ -30,6 +30,17 @@ def test_a_second_placement_does_nothing(server: Server):
     assert placement.install(server) == []
 
 
+def test_without_permission_an_installation_that_is_in_place_will_do(server: Server, monkeypatch: pytest.MonkeyPatch):
+    def refuse(server: Server) -> None:
+        raise CommandError("no permission")
+
+    monkeypatch.setattr(placement, "_require_writable", refuse)
+    assert placement.install(server) == []
+    monkeypatch.setattr(placement, "engine_stamp", lambda root, python: {"code": "another"})
+    with pytest.raises(CommandError, match="no permission"):
+        placement.install(server)
+
+
 @pytest.mark.parametrize("module", ["vsync_engine", "onnxruntime", "tokenizers", "sqlglot"])
 def test_the_engine_is_imported_from_the_server(empty_dsn: str, server: Server, module: str):
     assert origin(empty_dsn, module).startswith(f"{server.engine}/")

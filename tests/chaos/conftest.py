@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from fix_cluster import Connection
-from races import steps
+
+pytest.register_assert_rewrite("races.steps", "chaos.rest")
+from races import steps  # noqa: E402
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ class Gated:
 def gated_worker(connect: Connect, phase: str) -> Iterator[Gated]:
     """Run `call vsync.work()` in a new session and wait until it stands at a phase."""
     session = connect()
+    session.execute("set default_transaction_isolation = 'repeatable read'; set synchronous_commit = 'local'")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         Path(directory).chmod(0o777)
         gate = Path(directory) / "gate"

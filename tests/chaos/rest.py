@@ -5,7 +5,8 @@ from races.steps import DOCUMENT, scalar, stored
 
 _WRONG_VECTORS = """select count(*) from vsync_data.found_v1 as v,
 (select array_agg(content order by id) as texts, array_agg(id order by id) as ids from vsync_data.found_v1) as a,
-unnest(a.ids, vsync.embed('tiny', a.texts)) as e (id, embedding) where e.id = v.id and e.embedding <-> v.embedding > 1e-4"""
+unnest(a.ids, vsync.embed('tiny', a.texts)) as e (id, embedding)
+where e.id = v.id and e.embedding <-> v.embedding > 1e-4"""
 
 
 def assert_at_rest(s: Connection) -> None:

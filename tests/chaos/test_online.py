@@ -1,5 +1,6 @@
 """What goes on while the model works: deletes, searches, DDL, the first index."""
 
+from functools import partial
 from threading import Event
 
 import pytest
@@ -7,14 +8,14 @@ import pytest
 from chaos.gates import gated_worker
 from chaos.rest import assert_at_rest
 from fix_cluster import Connect, Connection
-from races.steps import in_background, put, scalar, stored, wait_until
+from races.steps import in_background, put, run, scalar, stored, wait_until
 
 
 @pytest.mark.parametrize("gone", ["delete from shop.items", "truncate shop.items"])
 def test_rows_gone_while_being_embedded_leave_no_orphan(items: Connection, connect: Connect, gone: str) -> None:
     put(items, 1, "text")
     with gated_worker(connect, "EMBED") as worker:
-        items.execute(gone)  # type: ignore[arg-type]
+        run(items, gone)
         worker.open().result(60)
     assert_at_rest(items)
     assert stored(items) == {}
@@ -27,7 +28,7 @@ def test_rows_gone_while_queued_leave_no_orphan(items: Connection, gone: str) ->
     put(items, 1, "changed")
     put(items, 2, "new")
     items.execute("select vsync_internal.fold()")
-    items.execute(gone)  # type: ignore[arg-type]
+    run(items, gone)
     assert_at_rest(items)
     assert stored(items) == {}
 
@@ -100,11 +101,9 @@ def test_the_first_index_is_built_under_steady_ingest(items: Connection, connect
 
 
 def test_workers_side_by_side_embed_every_text_once(items: Connection, connect: Connect) -> None:
-    items.execute(
-        "insert into shop.items select g, 'text ' || g %% 100 from generate_series(1, 1000) as g".replace("%%", "%")
-    )
+    items.execute("insert into shop.items select g, 'text ' || mod(g, 100) from generate_series(1, 1000) as g")
     items.execute("select vsync.configure('claim_limit', '50')")
-    done = [in_background(lambda s=connect(): s.execute("call vsync.work()")) for _ in range(3)]
+    done = [in_background(partial(connect().execute, "call vsync.work()")) for _ in range(3)]
     for work in done:
         work.result(100)
     totals = items.execute("select embedded_total, inference_total from vsync.stat_embeddings").fetchone()

@@ -36,7 +36,8 @@ def test_the_sandbox_holds_nothing(db: Connection) -> None:
 
 def test_nothing_is_executable_by_public(db: Connection) -> None:
     granted = (
-        "select p.oid::regprocedure from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a "
+        "select p.oid::regprocedure from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', "
+        "p.proowner))) as a "
         f"where a.grantee = 0 and p.pronamespace in {_OURS}"
     )
     assert rows(db, granted) == []

@@ -1,4 +1,4 @@
-"""A pytest plugin that runs the named tests, each once a mutation of its database."""
+"""A pytest plugin that runs the named tests: once as they are, and once a mutation of their database."""
 
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 
 from tests.mutants.table import Mutation
 
+CONTROL = Mutation("unharmed", "", "", "", "select")
 _FUNCTION = """select p.oid, pg_get_functiondef(p.oid) from pg_proc as p
 where p.oid = case when %(name)s like '%%(%%' then to_regprocedure(%(qualified)s) end
-or p.proname = %(name)s and p.pronamespace in ('vsync_internal'::regnamespace, 'vsync'::regnamespace)
-order by p.pronamespace = 'vsync'::regnamespace limit 1"""
+or p.proname = %(name)s and p.pronamespace = 'vsync_internal'::regnamespace"""
 
 
 class NotApplicable(Exception):
@@ -25,10 +25,10 @@ def apply(mutation: Mutation, dsn: str) -> None:
             session.execute(mutation.put.encode())
             return
         name = mutation.function
-        qualified = name if name.startswith("vsync") else f"vsync_internal.{name}"
+        qualified = name if name.startswith("vsync.") else f"vsync_internal.{name}"
         row = session.execute(_FUNCTION, {"name": name, "qualified": qualified}).fetchone()
         if row is None or mutation.find not in row[1]:
-            raise NotApplicable(f"{mutation.name}: {name} does not hold {mutation.find!r}")
+            raise NotApplicable(f"{name} does not hold {mutation.find!r}")
         session.execute(row[1].replace(mutation.find, mutation.put).encode())
 
 
@@ -40,11 +40,13 @@ class Mutants:
         self.seconds: dict[str, float] = {}
         self.caught: dict[str, str] = {}
         self.broken: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
 
     @pytest.hookimpl(trylast=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         here = metafunc.definition.nodeid
         mine = [m for m in self._mutations if f"tests/{m.test}".split("[")[0] == here]
+        mine = [CONTROL, *mine] if mine else []
         metafunc.fixturenames.append("mutation")
         metafunc.parametrize("mutation", mine, ids=[m.name for m in mine], indirect=True)
 
@@ -55,11 +57,13 @@ class Mutants:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if _is_named(item, _mutation(item))]
-        chosen: dict[str, pytest.Item] = {}
+        chosen: dict[tuple[str, str], pytest.Item] = {}
         for item in items:
-            chosen.setdefault(_mutation(item).name, item)
-        items[:] = list(chosen.values())
+            mutation = _mutation(item)
+            for wanted in self._mutations if mutation is CONTROL else [mutation]:
+                if f"tests/{wanted.test}".split("[")[0] == item.nodeid.split("[")[0] and _is_named(item, wanted.test):
+                    chosen.setdefault((mutation.name, wanted.test if mutation is CONTROL else ""), item)
+        items[:] = list(dict.fromkeys(chosen.values()))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
@@ -73,15 +77,16 @@ class Mutants:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
         report = yield
-        name = _mutation(item).name
+        mutation = _mutation(item)
+        name = item.nodeid if mutation is CONTROL else mutation.name
         self.seconds[name] = self.seconds.get(name, 0.0) + call.duration
-        error = call.excinfo.value if call.excinfo else None
-        if isinstance(error, psycopg.errors.SyntaxErrorOrAccessRuleViolation):
-            self.broken[name] = f"the mutation itself fails: {error}".splitlines()[0]
-        elif report.when == "call" and report.failed:
+        if not report.failed:
+            return report
+        self.reasons[name] = str(call.excinfo.value).partition("\n")[0]
+        if report.when != "call" or mutation is CONTROL or _is_no_verdict(call.excinfo.value):
+            self.broken[name] = self.reasons[name]
+        else:
             self.caught[name] = item.nodeid.split("::")[-1].split("[")[0]
-        elif report.failed:
-            self.broken[name] = str(error).splitlines()[0]
         return report
 
 
@@ -89,7 +94,13 @@ def _mutation(item: Any) -> Mutation:
     return item.callspec.params["mutation"]
 
 
-def _is_named(item: pytest.Item, mutation: Mutation) -> bool:
-    _, bracket, wanted = mutation.test.partition("[")
-    given = item.nodeid.partition("[")[2].replace(mutation.name, "")
-    return not bracket or wanted.rstrip("]") in (given.rstrip("]-"), given.strip("]-")) or wanted.rstrip("]") in given
+def _is_no_verdict(error: BaseException) -> bool:
+    """Tell whether the mutation is no valid SQL (class 42), or the engine could not be loaded (38): then nothing is shown."""
+    sqlstate = error.sqlstate or "" if isinstance(error, psycopg.Error) else ""
+    return sqlstate[:2] in ("38", "42") and sqlstate != "42501"
+
+
+def _is_named(item: pytest.Item, test: str) -> bool:
+    _, bracket, wanted = test.partition("[")
+    given = item.nodeid.partition("[")[2].replace(_mutation(item).name, "").strip("]-")
+    return not bracket or given == wanted.rstrip("]") or given.startswith(wanted.rstrip("]") + "-")

@@ -22,17 +22,22 @@ _LOG = "races/test_log.py::"
 _CAPTURE = "races/test_capture.py::"
 _KEEPING = "races/test_keeping.py::"
 
-_MARK_UPDATE = """do update
-        set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
-            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
-            since = case when m.token is null then m.since else excluded.since end"""
+_MARK_UPDATE = (
+    "do update\n        set generation = excluded.generation, "
+    "lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,\n"
+    "            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) "
+    "else excluded.captured_at end,\n"
+    "            since = case when m.token is null then m.since else excluded.since end"
+)
 _ROTATE_LOCK = "execute format('lock table vsync_internal.%I in access exclusive mode nowait', 'log_' || v_slot);"
 _SECOND_LOOK = "if not v_left then"
 _REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id)"
 _OLD_KEYS = """v_keys := (select array_agg(%3$s) from old_rows as o
                 where not exists (select from new_rows as n where %6$s));"""
-_OLD_MOVED = """select %3$s from old_rows as o
-                where not exists (select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)"""
+_OLD_MOVED = (
+    "select %3$s from old_rows as o\n                where not exists "
+    "(select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)"
+)
 _OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
 _SKIPPED = """raise notice 'embedding "%" already exists, skipping', name;
             return false;"""
@@ -269,8 +274,8 @@ LOG = (
         "adopt() trusts transaction ids of another cluster",
         _LOG + "test_a_restored_database_starts_over_instead_of_trusting_old_transaction_ids",
         "adopt",
-        "if exists (select from vsync_internal.identity",
-        "if true or exists (select from vsync_internal.identity",
+        "if not vsync_internal.is_restored() or",
+        "if true or",
     ),
 )
 
@@ -355,19 +360,100 @@ KEEPING = (
         "",
     ),
     Mutation(
-        "anyone is superuser enough",
-        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[update vsync_internal",
+        "readers may write the tables of models",
+        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[models-vsync_reader]",
         "",
         "",
         "grant all on all tables in schema vsync_internal to vsync_reader",
     ),
     Mutation(
         "whoever may call inspect_model reads the server's files",
-        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[select vsync_internal.inspect_model",
+        _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[inspect-vsync_reader]",
         "",
         "",
         "grant execute on all functions in schema vsync_internal to vsync_reader",
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING)
+_WORKER = "vsync.work(interval,name)"
+_BODY = "from vsync_engine import entry\n"
+_NO_BISECTION = """
+embed = claim.Claim._embed
+def whole(self, batch):
+    try:
+        self.model.run([encoded for _, encoded in batch])
+    except Exception as error:
+        for text, _ in batch:
+            self._fail([document.key for document in text.documents], error)
+        return
+    yield from embed(self, batch)
+claim.Claim._embed = whole
+"""
+_NOTHING_RESTORED = """
+from contextlib import contextmanager
+@contextmanager
+def kept(host):
+    for name, setting in worker._SESSION.items():
+        host.rows(statements.SET, name, setting)
+    host.commit()
+    yield
+worker._session = kept
+"""
+_ABORTED = """
+def fail(self, keys, error):
+    self.host.rows(statements.FAIL, self.token, keys, claim.described(error))
+    self.host.rollback()
+claim.Claim._fail = fail
+"""
+
+# These change the engine in the worker's own session only.
+WORKER = (
+    *(
+        Mutation(
+            name, f"chaos/{test}", _WORKER, _BODY, f"from vsync_engine import claim, entry, statements, worker\n{put}\n"
+        )
+        for name, test, put in (
+            (
+                "the model runs inside a transaction",
+                "test_online.py::test_ddl_on_the_source_does_not_wait_behind_the_model",
+                "claim.transaction = worker.transaction = lambda host, call: call()",
+            ),
+            (
+                "failures are recorded in the transaction that aborts",
+                "test_poison.py::test_a_poison_text_is_parked_and_its_siblings_are_embedded_once[poisonpill]",
+                _ABORTED,
+            ),
+            (
+                "a batch fails as a whole",
+                "test_poison.py::test_a_poison_text_is_parked_and_its_siblings_are_embedded_once[poisonpill]",
+                _NO_BISECTION,
+            ),
+            (
+                "the worker leaves its settings behind",
+                "test_interrupt.py::test_a_cancelled_worker_loses_nothing_and_leaves_its_session_as_it_was[EMBED]",
+                _NOTHING_RESTORED,
+            ),
+            (
+                "the worker keeps its claim when cancelled",
+                "test_interrupt.py::test_a_cancelled_worker_loses_nothing_and_leaves_its_session_as_it_was[EMBED]",
+                "claim.Claim._release = lambda self: None",
+            ),
+        )
+    ),
+    Mutation(
+        "failures keep their place in the queue",
+        "chaos/test_poison.py::test_old_failures_never_starve_new_work",
+        "fail",
+        "then 2 else m.lane",
+        "then m.lane else m.lane",
+    ),
+    Mutation(
+        "the queue is unlogged, and the server crashes",
+        "chaos/test_kill.py::test_log_and_queue_survive_a_crash_of_the_server",
+        "",
+        "",
+        "alter table vsync_internal.marks set unlogged",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER)

@@ -4,97 +4,16 @@ Writers own disjoint keys, so that none waits for another; whatever takes a whol
 """
 
 import json
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import psycopg
-from psycopg.pq import TransactionStatus
-
-from fix_cluster import Connect, Connection
-from promise.oracle import Declared, assert_equal_to_rebuild, assert_fresh, declare, split, vectors, work
-from promise.shapes import Shape
-
-WRITERS = 3
-TEXTS = (
-    "''",
-    "null",
-    "'one'",
-    "'two words'",
-    "' '",
-    "'ünï 😀'",
-    r"e'para one of it\n\npara two is longer, and has a comma.\n\npara three'",
-    r"e'para one of it\n\npara two was changed.\n\npara three'",
-)
-FOREIGN = (
-    "set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'; set intervalstyle = 'sql_standard';"
-    " set extra_float_digits = -10; set bytea_output = 'escape'"
-)
-_EXPECTED = {"23505", "23514", "40001", "40P01", "55000", "25P02"}
+from fix_cluster import Connection
+from promise.oracle import assert_equal_to_rebuild, assert_fresh, split, vectors, work
+from promise.stage import TEXTS, WRITERS, Claim, Stage, Step
 
 
-@dataclass(frozen=True)
-class Step:
-    """What happens next: a method of History by name, the keys it is about by number, a text, a variation."""
-
-    kind: str
-    keys: tuple[int, ...]
-    text: int
-    variant: int
-
-
-@dataclass
-class _Claim:
-    token: int
-    version: int
-    rows: list[tuple[str, str, str]]
-
-
-class Sessions:
-    """The connections that all histories of one test share, with whatever they have loaded."""
-
-    def __init__(self, db: Connection, connect: Connect) -> None:
-        self.db = db
-        self._connect = connect
-        self.writers = [connect() for _ in range(WRITERS)]
-        self.writers[1].execute(FOREIGN)
-        self.worker = connect()
-        self.claimer = connect()
-
-    def kill_claimer(self) -> None:
-        self.claimer.close()
-        self.claimer = self._connect()
-
-
-class History:
-    """One example: creates the shape's table and embedding; `run` the steps, `settle`, `remove` in the end."""
-
-    def __init__(self, sessions: Sessions, shape: Shape, rows: int, second: bool) -> None:
-        self.sessions = sessions
-        self.shape = shape
-        self.db = sessions.db
-        self.columns = ", ".join(shape.columns)
-        self.claims: list[_Claim] = []
-        self.lost: list[_Claim] = []
-        self.exclusive: int | None = None
-        self._sql(self.db, shape.create)
-        for key in shape.keys[:rows]:
-            self._sql(
-                self.db,
-                f"insert into {shape.root} ({self.columns}, title, body) values ({key}, 't', 'b')"
-                " on conflict do nothing",
-            )
-        self.embeddings = [self._declare(f"of_{shape.name}", shape.document)]
-        if second:
-            keys = shape.document.split(" content from")[0].replace("title || body", "'hits ' || hits")
-            self.embeddings.append(self._declare("second", f"{keys} content from {shape.root}"))
-
-    def _declare(self, name: str, document: str) -> Declared:
-        return declare(
-            self.db, document, name=name, schema=self.shape.schema, key=self.shape.key, chunk=self.shape.chunk
-        )
+class History(Stage):
+    """`run` the steps, each a method named by its kind; then `finish`, `settle` and, always, `remove`."""
 
     def run(self, steps: list[Step]) -> None:
         for step in steps:
@@ -102,11 +21,6 @@ class History:
             if self.exclusive is not None and self.exclusive != owner:
                 self._finish(self.exclusive, commit=True)
             getattr(self, step.kind)(step, owner)
-
-    def finish(self) -> None:
-        """End all transactions."""
-        for writer in range(WRITERS):
-            self._finish(writer, commit=True)
 
     def settle(self) -> None:
         """Kill what claims are left; then everything must be fresh, and a late publish must change nothing."""
@@ -118,19 +32,6 @@ class History:
         for claim in self.lost:
             self._publish(self.db, claim)
         assert_equal_to_rebuild(self.db, *self.embeddings)
-
-    def remove(self) -> None:
-        for writer in range(WRITERS):
-            self._finish(writer, commit=False)
-            self.sessions.writers[writer].execute("reset session_replication_role")
-        self.sessions.kill_claimer() if self.claims else None
-        for embedding in self.embeddings:
-            self.db.execute("select vsync.drop_embedding(%s)", [embedding.name])
-        self._sql(self.db, f"drop table {self.shape.root}")
-        for leaf, _ in self.shape.leaves:
-            self._sql(self.db, f"drop table if exists {leaf}")
-        if self.shape.drop:
-            self._sql(self.db, self.shape.drop)
 
     # transactions
 
@@ -178,7 +79,7 @@ class History:
 
     def merge(self, step: Step, owner: int) -> None:
         source = f"select {self.columns}, title, body from {self.shape.root} where false union all "
-        source += self._values(step, owner, one=True)
+        source += f"select {self._key(self._own(step, owner)[0])}, 't', {TEXTS[step.text]}"
         condition = " and ".join(f"m.{column} = s.{column}" for column in self.shape.columns)
         columns = ", ".join(f"s.{column}" for column in self.shape.columns)
         matched = ("update set body = s.body", "delete", "do nothing", "update set live = not live")[step.variant]
@@ -196,10 +97,9 @@ class History:
 
         def stream() -> None:
             rows = writer.execute(keys.encode()).fetchall()
-            with writer.cursor() as cursor:
-                with cursor.copy(f"copy {self._into(step)} from stdin".encode()) as copy:
-                    for row in rows:
-                        copy.write_row((*row, "t", f"copied {step.text}"))
+            with writer.cursor() as cursor, cursor.copy(f"copy {self._into(step)} from stdin".encode()) as copy:
+                for row in rows:
+                    copy.write_row((*row, "t", f"copied {step.text}"))
 
         self._guarded(owner, stream)
 
@@ -286,7 +186,7 @@ class History:
         if row[0] is not None:
             render = "select key, content, hash from vsync_internal.render(%s, %s)"
             rows = claimer.execute(render, [row[0], row[1]]).fetchall() if step.variant else []
-            self.claims.append(_Claim(row[0], version, rows))
+            self.claims.append(Claim(row[0], version, rows))
 
     def publish(self, step: Step, owner: int) -> None:
         for claim in self.claims:
@@ -317,7 +217,7 @@ class History:
     def refresh(self, step: Step, owner: int) -> None:
         self._write(owner, f"select vsync.refresh('{self.embeddings[0].name}')")
 
-    def _publish(self, session: Connection, claim: _Claim) -> None:
+    def _publish(self, session: Connection, claim: Claim) -> None:
         rows: list[dict[str, Any]] = []
         for key, content, document in claim.rows:
             chunks = split(content, self.shape.chunk if claim.version == self._first_version() else None)
@@ -344,85 +244,3 @@ class History:
         row = self.db.execute(query, [self.embeddings[0].name]).fetchone()
         assert row is not None
         return row[0]
-
-    # SQL
-
-    def _owner(self, key: int) -> int:
-        return key % len(self.shape.keys) // 2 % WRITERS
-
-    def _own(self, step: Step, owner: int) -> list[int]:
-        count = len(self.shape.keys)
-        return list(dict.fromkeys(key % count for key in step.keys if self._owner(key) == owner))
-
-    def _key(self, key: int) -> str:
-        return self.shape.keys[key]
-
-    def _equal(self, key: int) -> str:
-        return f"({self.columns}) = ({self._key(key)})"
-
-    def _where(self, step: Step, owner: int) -> str:
-        return " or ".join(self._equal(key) for key in self._own(step, owner))
-
-    def _into(self, step: Step) -> str:
-        return f"{self.shape.root} ({self.columns}, title, body)"
-
-    def _values(self, step: Step, owner: int, *, one: bool = False) -> str:
-        own = self._own(step, owner)[: 1 if one else None]
-        return "values " + ", ".join(f"({self._key(key)}, 't', {TEXTS[step.text]})" for key in own)
-
-    def _alone(self, owner: int) -> None:
-        for writer in range(WRITERS):
-            if writer != owner:
-                self._finish(writer, commit=True)
-
-    def _open(self, writer: int) -> bool:
-        return self.sessions.writers[writer].info.transaction_status != TransactionStatus.IDLE
-
-    def _finish(self, writer: int, *, commit: bool) -> None:
-        if self.exclusive == writer:
-            self.exclusive = None
-        if self._open(writer):
-            self._guarded(writer, lambda: self.sessions.writers[writer].execute("commit" if commit else "rollback"))
-
-    def _write(self, writer: int, statement: str) -> None:
-        self._guarded(writer, lambda: self.sessions.writers[writer].execute(statement.encode()))
-
-    def _guarded(self, writer: int, call: Callable[[], object]) -> None:
-        """Let a statement fail as statements of users do, and its transaction with it."""
-        try:
-            call()
-        except psycopg.Error as error:
-            if error.sqlstate not in _EXPECTED:
-                raise
-            if self._open(writer):
-                self.sessions.writers[writer].execute("rollback")
-
-    def _sql(self, session: Connection, statement: str) -> None:
-        session.execute(statement.encode())
-
-
-class Background:
-    """A worker that runs beside a history, in a thread of its own."""
-
-    def __init__(self, session: Connection) -> None:
-        self._session = session
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Background":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._session.execute("call vsync.work(duration => '100 ms')")
-        except BaseException as error:
-            self._error = error

@@ -6,6 +6,7 @@ An embedding here is created by `declare`, so that its document query is known; 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import LiteralString, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,11 +110,15 @@ def _assert_equal(db: Connection, embedding: Declared, document: str) -> None:
     compared = sql.SQL(
         "select row({keys})::text, d.content, array(select json_build_array(v.chunk, v.content, v.embedding::text)"
         " from {view} as v where {same} order by v.chunk) from ({document}) as d"
-    ).format(keys=_keys("d", embedding), view=embedding.view, same=same, document=sql.SQL(document))
+    ).format(
+        keys=_keys("d", embedding), view=embedding.view, same=same, document=sql.SQL(cast(LiteralString, document))
+    )
     superfluous = sql.SQL(
         "select row({keys})::text, v.content from {view} as v where not exists"
         " (select from ({document}) as d where {same} and d.content <> '')"
-    ).format(keys=_keys("v", embedding), view=embedding.view, same=same, document=sql.SQL(document))
+    ).format(
+        keys=_keys("v", embedding), view=embedding.view, same=same, document=sql.SQL(cast(LiteralString, document))
+    )
     unproven = sql.SQL(
         "select count(*) from {data} as v where v.content_hash <> sha256(convert_to(v.content, 'UTF8'))"
         " or not v.token > 0"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 BODY = "title text, body text, live boolean default true, hits int"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shape:
     """keys: SQL of rows of key columns, each as it stands between parentheses; equal keys stand side by side.
 
@@ -25,6 +25,9 @@ class Shape:
     leaves: tuple[tuple[str, tuple[int, ...]], ...] = ()
     detachable: tuple[tuple[str, str, str], ...] = ()  # parent, partition, bound
 
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
     @property
     def key(self) -> tuple[str, ...]:
         return self.outputs or self.columns
@@ -33,15 +36,15 @@ class Shape:
 CONTENT = "title || body as content"
 
 
-def _simple(name: str, kind: str, keys: tuple[str, ...], **more: str) -> Shape:
+def _simple(name: str, kind: str, keys: tuple[str, ...], before: str = "select", drop: str = "") -> Shape:
     return Shape(
         name,
-        f"{more.pop('before', '')}; create table {name}_t (id {kind} primary key, {BODY})",
+        f"{before}; create table {name}_t (id {kind} primary key, {BODY})",
         f"{name}_t",
         ("id",),
         keys,
         f"select id, {CONTENT} from {name}_t where live",
-        **more,
+        drop=drop,
     )
 
 
@@ -76,14 +79,14 @@ SHAPES = (
         "mood",
         ("'happy'", "'so so'", "'Sad'", "'it''s'", "'a,b'"),
         before="create type mood as enum ('happy', 'so so', 'Sad', 'it''s', 'a,b')",
-        drop="drop type mood",
+        drop="drop type if exists mood",
     ),
     _simple(
         "checked",
         '"Dom Ain"',
         ("1", "2", "3", "40", "50", "60"),
         before='create domain "Base" as int check (value > 0); create domain "Dom Ain" as "Base" check (value < 100)',
-        drop='drop domain "Dom Ain"; drop domain "Base"',
+        drop='drop domain if exists "Dom Ain"; drop domain if exists "Base"',
     ),
     Shape(
         "pairs",
@@ -103,15 +106,15 @@ SHAPES = (
     ),
     Shape(
         "quoted",
-        f'create schema "Sche ma"; create table "Sche ma"."My ""Table" ("Key Col" int, "select" text, "%s" uuid, {BODY},'
-        ' primary key ("Key Col", "select", "%s"))',
+        f'create schema "Sche ma"; create table "Sche ma"."My ""Table" ("Key Col" int, "select" text, "%s" uuid,'
+        f' {BODY}, primary key ("Key Col", "select", "%s"))',
         '"Sche ma"."My ""Table"',
         ('"Key Col"', '"select"', '"%s"'),
         tuple(f"{i % 4}, {text}, '{i % 3 + 1:08d}-0000-4000-8000-000000000000'" for i, text in enumerate(TEXT_KEYS)),
         f'select "Key Col", "select" as "Se""lected", "%s" as "$1", {CONTENT} from "Sche ma"."My ""Table" where live',
         schema="Sche ma",
         outputs=("Key Col", 'Se"lected', "$1"),
-        drop='drop schema "Sche ma" cascade',
+        drop='drop schema if exists "Sche ma" cascade',
     ),
     Shape(
         "chunked",
@@ -139,8 +142,8 @@ SHAPES = (
         "listed",
         f"""create table listed_t (region text, id int, {BODY}, primary key (region, id)) partition by list (region);
         create table listed_x partition of listed_t for values in ('x') partition by range (id);
-        create table listed_x1 (id int, live boolean default true, hits int, region text not null, title text, body text,
-            primary key (region, id));
+        create table listed_x1 (id int, live boolean default true, hits int, region text not null, title text,
+            body text, primary key (region, id));
         alter table listed_x attach partition listed_x1 for values from (0) to (3);
         create table listed_x2 partition of listed_x default;
         create table listed_y partition of listed_t for values in ('y', 'z')""",

@@ -100,12 +100,11 @@ def test_renames_are_followed_while_changes_flow(db: Connection, connect: Connec
             ("alter table papers rename column words to hits", "papers", "number", "hits"),
         )
     ):
-        writer.execute(f"update {table if count else 'notes'} set id = id" if count == 0 else "select 1")
-        db.execute(rename)
-        writer.execute(f"update {table} set {text} = {text} || '.' where {key} = 1")
-        writer.execute(f"insert into {table} ({key}, {text}) values ({100 + count}, 'row {count}')")
-        writer.execute(f"delete from {table} where {key} = {99 + count}")
-        writer.execute(f"update {table} set {key} = {key} + 10 where {key} = {2 + count}")
+        db.execute(rename.encode())
+        writer.execute(f"update {table} set {text} = {text} || '.' where {key} = 1".encode())
+        writer.execute(f"insert into {table} ({key}, {text}) values ({100 + count}, 'row {count}')".encode())
+        writer.execute(f"delete from {table} where {key} = {99 + count}".encode())
+        writer.execute(f"update {table} set {key} = {key} + 10 where {key} = {2 + count}".encode())
         assert_fresh(db, notes, document=f"select {key} as id, {text} as content from {table}")
 
 
@@ -184,7 +183,7 @@ def test_workers_go_on_when_what_a_document_reads_is_gone(
     db.execute("select vsync_internal.fold()")
     db.execute("insert into notes values (2, 'two')")
     db.execute("select vsync.refresh('promised')")
-    db.execute(drop)
+    db.execute(drop.encode())
     db.execute("insert into others values (1, 'still')")
     connect().execute("call vsync.work()")
     assert contents(db, other) == {"1": ["still"]}

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fix_cluster import Connect, Connection
-from promise.history import TEXTS, Background, History, Sessions, Step
+from promise.history import History
 from promise.oracle import register
 from promise.shapes import SHAPES, Shape
+from promise.stage import TEXTS, Background, Sessions, Step
 
 KINDS = (
     *("begin", "savepoint", "rollback_to", "commit", "rollback", "role"),

@@ -7,11 +7,7 @@ import pytest
 from fix_cluster import Connect, Connection
 from promise.oracle import Declared, assert_fresh, contents, declare, register
 from promise.shapes import SHAPES, Shape
-
-FOREIGN = (
-    "set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'; set intervalstyle = 'sql_standard';"
-    " set extra_float_digits = -10; set bytea_output = 'escape'"
-)
+from promise.stage import FOREIGN
 
 
 def declared(db: Connection, shape: Shape) -> Declared:

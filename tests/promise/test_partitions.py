@@ -53,7 +53,7 @@ STATEMENTS = (
 
 def test_every_door_to_a_partition_is_followed(db: Connection, parts: Declared) -> None:
     for statement in STATEMENTS:
-        db.execute(statement)
+        db.execute(statement.encode())
         assert_fresh(db, parts)
 
 
@@ -88,8 +88,10 @@ CHANGES = {
     "dropped": "drop table parts_us",
     "dropped at the second level": "drop table parts_eu_1",
     "subtree dropped": "drop table parts_eu",
-    "attached with rows": """create table parts_au (like parts including all); insert into parts_au values ('au', 1, 'a');
-        alter table parts attach partition parts_au for values in ('au'); insert into parts_au values ('au', 2, 'b')""",
+    "attached with rows": """create table parts_au (like parts including all);
+        insert into parts_au values ('au', 1, 'a');
+        alter table parts attach partition parts_au for values in ('au');
+        insert into parts_au values ('au', 2, 'b')""",
     "exchanged": """begin; create table parts_us_new (like parts including all);
         insert into parts_us_new values ('us', 95, 'exchanged'), ('us', 1, 'new');
         alter table parts detach partition parts_us;
@@ -102,7 +104,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_partitions_that_come_and_go_are_followed(db: Connection, parts: Declared, change: str) -> None:
-    db.execute(change)
+    db.execute(change.encode())
     assert_fresh(db, parts)
     db.execute("update parts set body = body || ' again'")
     assert_fresh(db, parts)

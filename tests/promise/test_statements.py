@@ -59,7 +59,7 @@ def test_a_statement_is_followed(db: Connection, notes: Declared, role: str) -> 
     db.execute("select set_config('session_replication_role', %s, false)", [role])
     for statement in STATEMENTS.values():
         start_over(db)
-        db.execute(statement)
+        db.execute(statement.encode())
         assert_fresh(db, notes)
 
 
@@ -89,7 +89,7 @@ LARGE = {
 def test_a_large_statement_is_followed(db: Connection, notes: Declared) -> None:
     for statement in LARGE.values():
         start_over(db, 1500)
-        db.execute(statement)
+        db.execute(statement.encode())
         assert_fresh(db, notes)
 
 
@@ -182,7 +182,7 @@ def test_a_writer_with_an_old_snapshot_is_followed(
     db: Connection, connect: Connect, notes: Declared, level: str
 ) -> None:
     writer = connect(autocommit=False)
-    writer.execute(f"set transaction isolation level {level}")
+    writer.execute(f"set transaction isolation level {level}".encode())
     writer.execute("select count(*) from notes")
     db.execute("update notes set body = 'meanwhile' where id = 1")
     work(db)

@@ -49,9 +49,15 @@ def declare(s: Connection, document: str = "select id, body as content from shop
 
 def scalar(s: Connection, query: str, *arguments: object) -> Any:
     """Return the first column of the first row."""
-    row = s.execute(query, arguments).fetchone()  # type: ignore[arg-type]
+    row = s.execute(query.encode(), arguments).fetchone()
     assert row is not None
     return row[0]
+
+
+def run(s: Connection, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement that the test put together; return its rows."""
+    cursor = s.execute(statement.encode())
+    return cursor.fetchall() if cursor.description else []
 
 
 def put(s: Connection, key: int, body: str) -> None:
@@ -139,7 +145,7 @@ def marks(s: Connection) -> dict[str, int | None]:
 def assert_fresh(s: Connection, document: str = DOCUMENT) -> None:
     """Work the queue off; what is stored must be what the document query says, and the queue empty."""
     settle_down(s)
-    assert stored(s) == dict(s.execute(document).fetchall())  # type: ignore[arg-type]
+    assert stored(s) == dict(run(s, document))
     for table in ("marks", "leases", "pages"):
         assert scalar(s, f"select count(*) from vsync_internal.{table}") == 0, table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fix_cluster import Connect, Connection, MakeRole
-from races.steps import assert_fresh, declare, fold, make_table, marks, put, scalar, settle_down, stored
+from races.steps import assert_fresh, declare, fold, make_table, marks, put, run, scalar, settle_down, stored
 
 ROWS = [1, 3, 1500]
 
@@ -68,8 +68,8 @@ def test_documents_are_rendered_with_their_owners_rights(
 ) -> None:
     make_table(db, tiny_model)
     owner = make_role("vsync_admin")
-    db.execute(f"grant usage, create on schema shop to {owner}")
-    db.execute(f"grant select, trigger, insert on shop.items to {owner}")
+    run(db, f"grant usage, create on schema shop to {owner}")
+    run(db, f"grant select, trigger, insert on shop.items to {owner}")
     db.execute("create function shop.me() returns text language sql immutable as 'select current_user::text'")
     declare(connect(user=owner), "select id, body || shop.me() as content from shop.items")
     put(db, 1, "written by the superuser, read by ")
@@ -94,18 +94,20 @@ def test_keys_of_every_kind_travel_through_the_queue(db: Connection, tiny_model:
     columns, values, where = KEYS[kind]
     names = '"A", "b B"' if kind == "composite" else "k"
     db.execute("select vsync.register_model('tiny', %s)", [f"file://{tiny_model}"])
-    db.execute(f'create schema "My Shop"; create table "My Shop"."The Items" ({columns}, "Body" text)')  # type: ignore[arg-type]
+    run(db, f'create schema "My Shop"; create table "My Shop"."The Items" ({columns}, "Body" text)')
     query = f'select {names}, "Body" as content from "My Shop"."The Items"'
     db.execute("select vsync.create_embedding('Found \"it\"', %s, 'tiny')", [query])
     compare = f'select count(*) from ({query} except select {names}, content from "My Shop"."Found ""it""") as x'
     count = 'select count(*) from "My Shop"."Found ""it"""'
-    db.execute("set datestyle = 'SQL, DMY'; set intervalstyle = 'sql_standard'; set extra_float_digits = -10; "
-               "set timezone = 'Asia/Kolkata'; set bytea_output = 'escape'")  # fmt: skip
+    db.execute(
+        "set datestyle = 'SQL, DMY'; set intervalstyle = 'sql_standard'; set extra_float_digits = -10; "
+        "set timezone = 'Asia/Kolkata'; set bytea_output = 'escape'"
+    )
     for change, left in (
         (f'insert into "My Shop"."The Items" select {values}, \'one\'', 1),
         (f'update "My Shop"."The Items" set "Body" = \'two\' where {where}', 1),
         ('delete from "My Shop"."The Items"', 0),
     ):
-        db.execute(change)  # type: ignore[arg-type]
+        run(db, change)
         db.execute("call vsync.work()")
         assert (scalar(db, compare), scalar(db, count)) == (0, left)

@@ -16,12 +16,11 @@ from races.steps import (
     put,
     release,
     render,
+    run,
     scalar,
     settle_down,
     stored,
 )
-
-TEXTS = "select embedded_total from vsync.stat_embeddings where embedding = 'found'"
 
 
 def test_a_document_is_found_at_every_step_of_its_update(items: Connection, connect: Connect) -> None:
@@ -70,7 +69,7 @@ def test_altering_the_source_keeps_the_vectors(items: Connection) -> None:
         "select vsync.repair_capture('found')",
         "select vsync.refresh('found')",
     ):
-        items.execute(change)  # type: ignore[arg-type]
+        run(items, change)
         settle_down(items)
     after = items.execute("select embedding::text, token, embedded_at from vsync_data.found_v1").fetchall()
     assert after == before
@@ -111,10 +110,11 @@ def test_the_index_waits_for_the_backlog(db: Connection, tiny_model: Path) -> No
         "update vsync_internal.models set source = 'file:///etc'",
         "insert into vsync_internal.settings values ('threads', '64')",
     ],
+    ids=["register", "configure", "inspect", "models", "settings"],
 )
 def test_nobody_but_a_superuser_reaches_model_paths(
     connect: Connect, make_role: MakeRole, role: str, reach: str
 ) -> None:
     with pytest.raises(psycopg.Error) as caught:
-        connect(user=make_role(role)).execute(reach)  # type: ignore[arg-type]
+        connect(user=make_role(role)).execute(reach.encode())
     assert caught.value.sqlstate in ("VS002", "42501")

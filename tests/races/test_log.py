@@ -1,5 +1,7 @@
 """Writers, the folder and rotation: no change is skipped, none is truncated away."""
 
+from pathlib import Path
+
 import psycopg
 
 from fix_cluster import Connect, Connection, MakeRole
@@ -15,6 +17,7 @@ from races.steps import (
     publish,
     put,
     render,
+    run,
     scalar,
     stored,
     wait_until,
@@ -24,7 +27,7 @@ from races.steps import (
 def freeze_slot(s: Connection, writer: Connection) -> str:
     """Let the others' clock be in the next log table; return the name of the writer's."""
     slot = scalar(writer, "select extract(epoch from now())::bigint / 16 %% 3")
-    s.execute(f"create or replace function vsync_internal.slot() returns int language sql as 'select {(slot + 1) % 3}'")
+    run(s, f"create or replace function vsync_internal.slot() returns int language sql as 'select {(slot + 1) % 3}'")
     return f"log_{slot}"
 
 
@@ -77,7 +80,7 @@ def test_rotation_never_waits_for_a_writer_nor_truncates_under_it(items: Connect
     writer, rotator = connect(autocommit=False), connect()
     put(writer, 1, "uncommitted")
     log = freeze_slot(items, writer)
-    items.execute(f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{7}}'")
+    run(items, f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{7}}'")
     fold(items)
     rotating = in_background(lambda: scalar(rotator, "select vsync_internal.rotate()"))
     wait_until(lambda: rotating.done() or blocked(items, rotator), "rotation")
@@ -105,7 +108,7 @@ def test_rotation_keeps_a_change_committed_between_its_look_and_its_lock(
     writer.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     scalar(writer, "select count(*) from shop.items")
     log = freeze_slot(items, writer)
-    items.execute(f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{7}}'")
+    run(items, f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{7}}'")
     fold(items)
     hold_at_first_look(items, log, make_role())
     holder, rotator = connect(), connect()
@@ -121,17 +124,18 @@ def test_rotation_keeps_a_change_committed_between_its_look_and_its_lock(
 
 def hold_at_first_look(s: Connection, log: str, role: str) -> None:
     """Make reads of one log table by rotate(), now a role's, wait for advisory lock 77 once their snapshot is taken."""
-    s.execute(f"grant usage, create on schema vsync_internal to {role}")
-    s.execute(f"grant all on all tables in schema vsync_internal to {role}")
-    s.execute(f"grant execute on all functions in schema vsync_internal to {role}")
-    s.execute(f"alter table vsync_internal.{log} owner to {role}")
-    s.execute(f"alter function vsync_internal.rotate() owner to {role}")
-    s.execute(
+    run(s, f"grant usage, create on schema vsync_internal to {role}")
+    run(s, f"grant all on all tables in schema vsync_internal to {role}")
+    run(s, f"grant execute on all functions in schema vsync_internal to {role}")
+    run(s, f"alter table vsync_internal.{log} owner to {role}")
+    run(s, f"alter function vsync_internal.rotate() owner to {role}")
+    run(
+        s,
         "create function public.held() returns boolean language plpgsql as "
-        "'begin perform pg_advisory_xact_lock_shared(77); return true; end'"
+        "'begin perform pg_advisory_xact_lock_shared(77); return true; end'",
     )
-    s.execute(f"alter table vsync_internal.{log} enable row level security, force row level security")
-    s.execute(f"create policy held on vsync_internal.{log} using (public.held())")
+    run(s, f"alter table vsync_internal.{log} enable row level security, force row level security")
+    run(s, f"create policy held on vsync_internal.{log} using (public.held())")
 
 
 def test_rotation_in_repeatable_read_does_nothing(items: Connection, connect: Connect) -> None:
@@ -140,12 +144,12 @@ def test_rotation_in_repeatable_read_does_nothing(items: Connection, connect: Co
     log = freeze_slot(items, writer)
     writer.commit()
     fold(items)
-    items.execute(f"create or replace function vsync_internal.slot() returns int language sql as 'select {log[-1]}'")
+    run(items, f"create or replace function vsync_internal.slot() returns int language sql as 'select {log[-1]}'")
     rotator.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     scalar(rotator, "select count(*) from vsync_internal.log")
-    items.execute(f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{1}}'")
+    run(items, f"insert into vsync_internal.{log} (slot, version_id, op, keys) select {log[-1]}, 1, 'R', '{{1}}'")
     next_slot = (int(log[-1]) + 1) % 3
-    items.execute(f"create or replace function vsync_internal.slot() returns int language sql as 'select {next_slot}'")
+    run(items, f"create or replace function vsync_internal.slot() returns int language sql as 'select {next_slot}'")
     scalar(rotator, "select vsync_internal.rotate()")
     rotator.commit()
     fold(items)
@@ -182,9 +186,9 @@ def test_truncate_while_a_new_row_is_being_embedded_leaves_no_orphan(items: Conn
 
 
 def test_a_row_written_before_the_capture_commits_is_found_by_the_backfill(
-    db: Connection, connect: Connect, tiny_model: object
+    db: Connection, connect: Connect, tiny_model: Path
 ) -> None:
-    make_table(db, tiny_model)  # type: ignore[arg-type]
+    make_table(db, tiny_model)
     put(db, 1, "before")
     writer, creator = connect(autocommit=False), connect()
     put(writer, 2, "begun before, committed during")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from shop import Connection, declare, open_shop, rows, value
 
 
@@ -49,7 +50,8 @@ def test_k_documents_after_mass_deletes(shop: Connection) -> None:
 def test_k_documents_where_each_has_many_chunks_and_the_best_chunk_of_each(db: Connection, tiny_model: Path) -> None:
     open_shop(db, tiny_model, 30)
     db.execute(
-        "update shop.products set title = (select string_agg('part ' || id || ' ' || i || '.', ' ') from generate_series(1, 60) as i)"
+        "update shop.products set title = (select string_agg('part ' || id || ' ' || i || '.', ' ') from "
+        "generate_series(1, 60) as i)"
     )
     declare(db, chunk='{"tokens": 40, "overlap": 5}')
     db.execute("call vsync.work()")
@@ -58,7 +60,10 @@ def test_k_documents_where_each_has_many_chunks_and_the_best_chunk_of_each(db: C
         db, "select (key ->> 'id')::int, chunk, distance, content from vsync.search('catalog', 'part 7 31.', 30)"
     )
     assert sorted(row[0] for row in answer) == list(range(1, 31))
-    best = "select distinct on (id) id, chunk from shop.catalog order by id, embedding <=> vsync.query_vector('catalog', 'part 7 31.'), chunk"
+    best = (
+        "select distinct on (id) id, chunk from shop.catalog order by id, embedding <=> "
+        "vsync.query_vector('catalog', 'part 7 31.'), chunk"
+    )
     db.execute("set enable_indexscan = off")
     assert {(row[0], row[1]) for row in answer} == set(rows(db, best))
     assert [row[2] for row in answer] == sorted(row[2] for row in answer)

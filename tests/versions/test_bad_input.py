@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shop import DOCUMENT, Connection, declare, open_shop, refused, register, rows, value
+
+from shop import DOCUMENT, Connection, declare, open_shop, refused, register, rows, run, value
 
 _NEW = f"select vsync.create_embedding('new', '{DOCUMENT}', 'tiny'"
 _OF = "select vsync.create_embedding('new', $q${}$q$, 'tiny')"
@@ -135,14 +136,14 @@ def shop(db: Connection, tiny_model: Path) -> Connection:
 def test_bad_input_of_create_embedding_is_refused_and_leaves_nothing_behind(shop: Connection) -> None:
     before = objects(shop)
     for what, (statement, sqlstate) in CREATION.items():
-        refused(lambda statement=statement: shop.execute(statement), sqlstate)
+        refused(lambda statement=statement: run(shop, statement), sqlstate)
         assert objects(shop) == before, what
 
 
 def test_bad_input_of_other_calls_is_refused_and_leaves_nothing_behind(shop: Connection) -> None:
     before = objects(shop)
     for what, (statement, sqlstate) in OTHERS.items():
-        refused(lambda statement=statement: shop.execute(statement), sqlstate)
+        refused(lambda statement=statement: run(shop, statement), sqlstate)
         assert objects(shop) == before, what
 
 
@@ -157,7 +158,7 @@ def test_a_transaction_goes_on_after_refusals_within_savepoints(shop: Connection
 
 def _nested(db: Connection, statement: str) -> None:
     with db.transaction():
-        db.execute(statement)
+        run(db, statement)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +171,7 @@ def _nested(db: Connection, statement: str) -> None:
     ],
 )
 def test_the_hint_names_what_was_probably_meant(shop: Connection, statement: str, guess: str) -> None:
-    assert f'Did you mean "{guess}"?' in (
-        refused(lambda: shop.execute(statement), _state(statement)).message_hint or ""
-    )
+    assert f'Did you mean "{guess}"?' in (refused(lambda: run(shop, statement), _state(statement)).message_hint or "")
 
 
 def _state(statement: str) -> str:

@@ -23,8 +23,8 @@ def demo(session: Session) -> None:
     """
     from vsync_admin import demo as show
 
-    talk = Console(stderr=True, markup=False, highlight=False)
-    console = talk if session.json else Console(file=sys.stdout, markup=False, highlight=False)
+    talk = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
+    console = talk if session.json else Console(file=sys.stdout, markup=False, highlight=False, soft_wrap=True)
     outcome = show.run(console, talk)
     if session.json:
         emit_json(asdict(outcome))

@@ -1,0 +1,119 @@
+"""explain_row says why a row is as it is, in each of its states; explain_embedding says what a document depends on."""
+
+from pathlib import Path
+
+import pytest
+
+from shop import DOCUMENT, Connection, declare, open_shop, refused, rows, value
+
+
+@pytest.fixture
+def shop(db: Connection, tiny_model_poison: Path) -> Connection:
+    open_shop(db, tiny_model_poison)
+    declare(db)
+    return db
+
+
+def explained(db: Connection, key: str = "1") -> tuple[str, str]:
+    answer = rows(db, "select state, reason from vsync.explain_row('catalog', %s)", key)
+    assert len(answer) == 1
+    return answer[0]
+
+
+def test_a_row_before_its_backfill_is_absent(shop: Connection) -> None:
+    assert explained(shop) == ("absent", "the backfill has not finished")
+
+
+def test_a_row_that_was_embedded_is_fresh_with_its_facts(shop: Connection) -> None:
+    shop.execute("call vsync.work()")
+    assert explained(shop)[0] == "fresh"
+    facts = rows(
+        shop,
+        (
+            "select chunks, content_hash, token is not null, attempts, model, model_sha256 from "
+            "vsync.explain_row('catalog', '1')"
+        ),
+    )
+    digest = value(shop, "select encode(sha256('product 1'), 'hex')")
+    assert facts == [(1, digest, True, 0, "tiny", value(shop, "select sha256 from vsync.models"))]
+    order = "select change_seen_at <= embedded_at and embedded_at <= now() from vsync.explain_row('catalog', '1')"
+    assert value(shop, order) is True
+
+
+def test_a_row_the_document_leaves_out_is_absent(shop: Connection) -> None:
+    shop.execute("call vsync.work()")
+    assert explained(shop, "77") == ("absent", "the document query returns no text for this key")
+
+
+def test_a_change_is_told_while_it_is_in_the_log_and_when_it_is_marked(shop: Connection) -> None:
+    shop.execute("call vsync.work()")
+    shop.execute("update shop.products set title = 'x' where id = 1")
+    assert explained(shop) == ("stale", "a committed change is in the log and not folded yet")
+    shop.execute("select vsync_internal.fold()")
+    assert explained(shop) == ("stale", "a change is marked and waits for a worker")
+    assert explained(shop, "2")[0] == "fresh"
+
+
+def test_a_claimed_row_is_being_worked_on(shop: Connection) -> None:
+    shop.execute("call vsync.work()")
+    shop.execute("update shop.products set title = 'x' where id = 1")
+    shop.execute("select vsync_internal.fold()")
+    token = value(shop, "select token from vsync_internal.claim(1, 10)")
+    assert explained(shop) == ("working", f"a worker claimed it with token {token}")
+    shop.execute("select vsync_internal.release(%s)", (token,))
+    assert explained(shop)[0] == "stale"
+
+
+def test_a_failing_row_is_retried_then_parked_then_revived(shop: Connection) -> None:
+    shop.execute("select vsync.configure('max_attempts', '2'), vsync.configure('retry_seconds', '1000')")
+    shop.execute("update shop.products set title = 'poisonpill' where id = 1")
+    shop.execute("call vsync.work()")
+    state, reason = explained(shop)
+    assert state == "retrying"
+    assert reason.startswith("failed 1 times, next attempt at")
+    assert explained(shop, "2")[0] == "fresh"
+    assert value(shop, "select vsync.retry('catalog', '2')") == 0
+    shop.execute("update vsync_internal.marks set due_at = now()")
+    shop.execute("call vsync.work()")
+    state, reason = explained(shop)
+    assert state == "parked"
+    assert "select vsync.retry('catalog', '1')" in reason
+    failure = rows(
+        shop, "select embedding, version, key, attempts, parked, next_attempt_at, sqlstate from vsync.failures"
+    )
+    assert failure == [("catalog", 1, {"id": 1}, 2, True, None, "VS102")]
+    assert value(shop, "select failed_at is not null and message <> '' from vsync.failures")
+    shop.execute("update shop.products set title = 'cured' where id = 1")
+    shop.execute("call vsync.work()")
+    assert explained(shop)[0] == "fresh"
+    assert rows(shop, "table vsync.failures") == []
+
+
+def test_retry_makes_a_parked_row_due_again(shop: Connection) -> None:
+    shop.execute("select vsync.configure('max_attempts', '1')")
+    shop.execute("update shop.products set title = 'poisonpill ' || id where id < 3")
+    shop.execute("call vsync.work()")
+    assert explained(shop)[0] == explained(shop, "2")[0] == "parked"
+    assert value(shop, "select vsync.retry('catalog', '{\"id\": 1}')") == 1
+    assert explained(shop)[0] == "stale"
+    assert value(shop, "select vsync.retry('catalog')") == 1
+    assert value(shop, "select count(*) from vsync.failures") == 0
+
+
+def test_a_broken_embedding_says_so_for_each_row(shop: Connection) -> None:
+    shop.execute("call vsync.work()")
+    shop.execute("alter table shop.products drop column title cascade")
+    assert explained(shop)[0] == "broken"
+    assert value(shop, "select state from vsync.stat_embeddings") == "broken"
+
+
+def test_a_key_is_given_as_an_object_or_bare_and_otherwise_refused(shop: Connection) -> None:
+    assert explained(shop, '{"id": 1}') == explained(shop, "1") == explained(shop, '"1"')
+    refused(lambda: explained(shop, '{"id": 1, "x": 1}'), "VS304")
+
+
+def test_explain_embedding_tells_relation_key_columns_and_capture(shop: Connection) -> None:
+    declare(shop, "narrow", f"{DOCUMENT} where tenant = 'a'", capture="manual")
+    query = "select version, relation::text, role, keys, columns::text[], capture from vsync.explain_embedding(%s)"
+    assert rows(shop, query, "catalog") == [(1, "shop.products", "root", "id", ["id", "title"], "trigger")]
+    assert rows(shop, query, "narrow") == [(1, "shop.products", "root", "id", ["id", "tenant", "title"], "manual")]
