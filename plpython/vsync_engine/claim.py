@@ -250,7 +250,7 @@ class Interrupted(Exception):
 
 def is_fatal(error: HostError) -> bool:
     """Tell whether an error is the session's and not a document's."""
-    return error.sqlstate in ("", "53100", "53300", "25P03") or error.sqlstate[:2] in ("57", "58", "08")
+    return error.sqlstate in ("", "53100", "53300", "25P03") or error.sqlstate.startswith("57")
 
 
 def described(error: Exception) -> str:

@@ -111,7 +111,7 @@ create function vsync_internal.install_triggers(capture_id int, relation regclas
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set vsync.own_ddl = 'on'
+set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_member regclass;
@@ -146,7 +146,7 @@ create function vsync_internal.sync_capture(relation regclass)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set vsync.own_ddl = 'on'
+set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_keys jsonb;

@@ -22,7 +22,7 @@ create function vsync_internal.follow_partitions()
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set vsync.own_ddl = 'on'
+set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_capture record;

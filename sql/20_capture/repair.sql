@@ -3,7 +3,7 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set vsync.own_ddl = 'on'
+set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);

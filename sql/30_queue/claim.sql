@@ -50,6 +50,7 @@ begin
         token := null;
         return;
     end if;
+    update vsync_internal.progress as p set retry_at = null where p.version_id = claim.version_id and p.retry_at is not null;
     insert into vsync_internal.leases (token, version_id, keys, backend_start, until)
     select claim.token, claim.version_id, claim.keys, a.backend_start,
         clock_timestamp() + vsync_internal.setting('lease_seconds') * interval '1 second'

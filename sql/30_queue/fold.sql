@@ -10,8 +10,7 @@ as $$
         from (select distinct u.key collate "C" as key from unnest(mark.keys) as u (key) order by 1) as k
         on conflict on constraint marks_pkey do update
         set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
-            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
-            since = case when m.token is null then m.since else excluded.since end
+            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end
         returning 1)
     select count(*) from marked
 $$;

@@ -110,4 +110,4 @@ begin
     return found;
 end
 $$;
-comment on function vsync_internal.back_off(int, jsonb, interval) is 'leaves a version alone for a while: its model cannot be used';
+comment on function vsync_internal.back_off(int, jsonb, interval) is 'leaves a version alone for a while: its model or its document fails as a whole';

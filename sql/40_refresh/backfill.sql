@@ -18,45 +18,6 @@ $$;
 comment on function vsync_internal.stored_keys(vsync_internal.versions, text, int) is
 'a page of the keys that have vectors, in key order after after_key';
 
-create function vsync_internal.root_keys(version vsync_internal.versions, after_key text, max_keys int)
-returns text[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
-as $$
-declare
-    v_keys text[];
-    v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
-begin
-    execute format('select array(select %1$s from (select %2$s from %3$s as r where %4$s order by %2$s limit $2) as s)',
-        vsync_internal.key_text(version.keys, 's', 'column'), vsync_internal.key_list(version.keys, 'r.%2$I'), v_root,
-        case when after_key is null then 'true' else format('(%s) > (select %s)',
-            vsync_internal.key_list(version.keys, 'r.%2$I'), vsync_internal.key_values(version.keys, '$1')) end)
-    into v_keys using after_key, max_keys;
-    return v_keys;
-end
-$$;
-comment on function vsync_internal.root_keys(vsync_internal.versions, text, int) is 'a page of the root''s keys, in key order after after_key';
-
-create function vsync_internal.orphaned_keys(version vsync_internal.versions, keys text[])
-returns text[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
-as $$
-declare
-    v_keys text[];
-begin
-    execute format('select array(select s.key from (select k.key, %s from unnest($1) as k (key)) as s where not exists (select from %s as r where %s))',
-        vsync_internal.key_values(version.keys, 'k.key'),
-        (select e.root from vsync_internal.embeddings as e where e.name = version.embedding),
-        vsync_internal.key_list(version.keys, 'r.%2$I = s.%1$I', ' and '))
-    into v_keys using keys;
-    return v_keys;
-end
-$$;
-comment on function vsync_internal.orphaned_keys(vsync_internal.versions, text[]) is 'those of the keys that the root has no row for';
-
 create function vsync_internal.backfill(version_id int, max_keys int default 10000)
 returns bigint
 language plpgsql
@@ -90,18 +51,19 @@ begin
         return 0;
     end if;
     if v_progress.phase = 'root' then
-        v_keys := vsync_internal.root_keys(v_version, v_progress.after_key, max_keys);
+        v_keys := vsync_internal.call_keys(v_version.data, v_progress.after_key, max_keys);
     else
         v_keys := vsync_internal.stored_keys(v_version, v_progress.after_key, max_keys);
     end if;
     perform vsync_internal.mark(backfill.version_id,
-        case v_progress.phase when 'root' then v_keys else vsync_internal.orphaned_keys(v_version, v_keys) end, nextval('vsync_internal.generation'), clock_timestamp(), 1);
+        case v_progress.phase when 'root' then v_keys else vsync_internal.call_missing(v_version.data, v_keys) end,
+        nextval('vsync_internal.generation'), clock_timestamp(), 1);
     update vsync_internal.progress as p
-    set after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
+    set retry_at = null, after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
         phase = case when cardinality(v_keys) = max_keys then p.phase when p.phase = 'root' then 'vectors' else 'done' end
     where p.version_id = backfill.version_id;
     return cardinality(v_keys) + 1;
 end
 $$;
 comment on function vsync_internal.backfill(int, int) is
-'marks the next page of a version''s backfill: first the root''s rows, then stored keys, whose rows may be gone. Returns 0 if none is due';
+'marks the next page of a version''s backfill: first the documents, then stored keys that are documents no more. Returns 0 if none is due';

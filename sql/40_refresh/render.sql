@@ -1,26 +1,3 @@
--- The owner may replace the render function, and then it runs with the rights of whoever calls it: of a role that has none.
-create function vsync_internal.call_render(data name, keys text[])
-returns table (key text, content text)
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return query execute format('select r.key, r.content from vsync_data.%I($1) as r', data || '_render') using keys;
-    -- what that code put off to the commit would run with the rights of the session
-    set constraints all immediate;
-end
-$$;
-comment on function vsync_internal.call_render(name, text[]) is 'calls a render function from a role without rights';
-
-do $$
-begin
-    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        alter function vsync_internal.call_render(name, text[]) owner to vsync_sandbox;
-    end if;
-end
-$$;
-
 create function vsync_internal.render(token bigint, keys text[])
 returns table (key text, content text, hash text)
 language plpgsql
@@ -41,19 +18,24 @@ begin
     if not found then
         return;
     end if;
-    -- no lock is held here: the marks' generations were taken by the claim, so this snapshot is the younger one
+    -- the root before the vectors, as who drops them takes them
+    execute format('lock table %s in access share mode', (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding));
+    -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one
     execute format($sql$
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
         rendered as materialized (
             select %2$s, r.content, sha256(convert_to(r.content, 'UTF8')) as hash
             from vsync_internal.call_render(%3$L, $1) as r),
         verdict as (
-            select c.key, r.content, r.hash,
+            select c.key, r.content, r.hash, v.document_hash,
                 case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same' else 'changed' end as verdict
             from claimed as c
             left join rendered as r using (%4$s)
             left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
-        select array_agg(key) filter (where verdict = 'same'), array_agg(key) filter (where verdict = 'gone'),
+        select array_agg(key) filter (where verdict = 'same'),
+            -- under a new key the same text may take these vectors: they go with the next claim
+            array_agg(key) filter (where verdict = 'gone'
+                and not coalesce(document_hash in (select n.hash from verdict as n where n.verdict = 'changed'), false)),
             array_agg(key order by key) filter (where verdict = 'changed'),
             array_agg(content order by key) filter (where verdict = 'changed'),
             array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed')

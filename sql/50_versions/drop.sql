@@ -38,12 +38,13 @@ returns name
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set vsync.own_ddl = 'on'
+set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_embedding vsync_internal.embeddings;
     v_version vsync_internal.versions;
     v_view regclass;
+    v_reader regprocedure;
     v_ids int[];
 begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
@@ -53,6 +54,11 @@ begin
     end if;
     v_embedding := vsync_internal.find_embedding(name);
     perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
+    -- the root before the vectors, as workers take them
+    if exists (select from pg_class as c where c.oid = v_embedding.root)
+        and not exists (select from vsync_internal.embeddings as e where e.root = v_embedding.root and e.name <> v_embedding.name) then
+        execute format('lock table %s in access exclusive mode', v_embedding.root);
+    end if;
     -- a fold that has seen the embedding adds its marks before they are deleted here
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
     v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
@@ -68,18 +74,23 @@ begin
     end loop;
     for v_version in select * from vsync_internal.versions as v where v.embedding = drop_embedding.name loop
         execute format('drop table if exists vsync_data.%I', v_version.data);
-        if exists (select from pg_proc as p where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || '_render') then
-            execute format('drop function vsync_data.%I', v_version.data || '_render');
-        end if;
+        for v_reader in
+            select p.oid::regprocedure from pg_proc as p, unnest(vsync_internal.reader_suffixes()) as f (suffix)
+            where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || f.suffix
+        loop
+            execute format('drop function %s', v_reader);
+        end loop;
         execute format('drop view if exists vsync_data.%I', v_version.data || '_document');
     end loop;
+    -- in the order in which workers lock: pages, leases, marks by key, progress
+    delete from vsync_internal.pages as p where p.version_id = any (v_ids);
+    delete from vsync_internal.leases as l where l.version_id = any (v_ids);
+    perform from vsync_internal.marks as m where m.version_id = any (v_ids) order by m.version_id, m.key for update;
+    delete from vsync_internal.marks as m where m.version_id = any (v_ids);
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);
     delete from vsync_internal.progress as p where p.version_id = any (v_ids);
-    delete from vsync_internal.pages as p where p.version_id = any (v_ids);
-    delete from vsync_internal.leases as l where l.version_id = any (v_ids);
-    delete from vsync_internal.marks as m where m.version_id = any (v_ids);
     perform vsync_internal.sync_capture(v_embedding.root);
     return name;
 end

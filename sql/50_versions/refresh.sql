@@ -21,7 +21,6 @@ as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_version vsync_internal.versions;
-    v_count bigint;
 begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = refresh.embedding and v.state <> 'dropped' loop
         insert into vsync_internal.log (slot, version_id, op, keys)
@@ -30,8 +29,12 @@ begin
     if key is not null then
         return 1;
     end if;
-    execute format('select count(*) from %s', v_embedding.root) into v_count;
-    return v_count;
+    begin
+        return vsync_internal.call_count((vsync_internal.serving_version(embedding)).data);
+    exception when others then
+        -- the log has the refresh; what keeps the documents from being read is the worker's to report
+        return coalesce((vsync_internal.stat_vectors((vsync_internal.serving_version(embedding)).data)).documents, 0);
+    end;
 end
 $$;
 comment on function vsync_internal.refresh(name, jsonb) is 'appends the refresh to the log';

@@ -29,7 +29,7 @@ comment on table vsync_internal.versions is 'one build of an embedding: model, d
 comment on column vsync_internal.versions.keys is
 'the key in order: column of the root, output name in the document, type, builtin (type of pg_catalog)';
 comment on column vsync_internal.versions.data is
-'name of the vector table in vsync_data; <data>_document is the document''s view, <data>_render its render function';
+'name of the vector table in vsync_data; <data>_document is the document''s view, and functions that read it are named after it too';
 
 -- Beside the versions, since workers write it.
 create table vsync_internal.progress (

@@ -42,7 +42,7 @@ rows 10
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 set enable_seqscan = on set enable_indexscan = on
-set hnsw.iterative_scan = 'off' set hnsw.ef_search = 40 set ivfflat.iterative_scan = 'off' set ivfflat.probes = 1
+set "hnsw.iterative_scan" = 'off' set "hnsw.ef_search" = 40 set "ivfflat.iterative_scan" = 'off' set "ivfflat.probes" = 1
 as $$
 #variable_conflict use_column
 declare

@@ -60,7 +60,7 @@ begin
             else case when v_progress.phase = 'root' then 'the backfill has not finished'
                 else 'the document query returns no text for this key' end end
             || case when state in ('stale', 'retrying') and v_progress.retry_at > clock_timestamp() and v_progress.last_error is not null
-                then ' (the model cannot be used: ' || v_progress.last_error || ')' else '' end;
+                then ' (left alone for a while: ' || v_progress.last_error || ')' else '' end;
         return next;
     end loop;
 end

@@ -48,6 +48,19 @@ def test_a_replaced_render_function_runs_without_rights(shop: Connection, db: Co
     assert traced(db) == {"vsync_sandbox"}
 
 
+def test_planning_over_the_root_never_runs_its_owners_code_as_the_worker(shop: Connection, db: Connection) -> None:
+    shop.execute(
+        "create function shop.evil(int) returns boolean immutable language plpgsql as $$ begin "
+        "perform shop.spy('planner'); return true; end $$"
+    )
+    declare(shop)
+    shop.execute("create index on shop.products (id) where shop.evil(1)")
+    shop.execute("truncate shop.trace")
+    db.execute("select vsync.refresh('catalog')")
+    db.execute("call vsync.work()")
+    assert "postgres" not in traced(db)
+
+
 def test_what_a_document_defers_to_the_commit_runs_without_the_workers_rights(
     shop: Connection, db: Connection, owner: str
 ) -> None:
@@ -207,7 +220,9 @@ NOBODYS = (
     "replace_view('catalog')",
     "create_version('catalog', 2, 1, 'x', null, '{}', '{}')",
     "embed_texts(1, 'query', '{x}')",
-    "root_keys(null, null, 1)",
+    "call_keys('catalog_v1', null, 1)",
+    "call_missing('catalog_v1', '{1}')",
+    "call_count('catalog_v1')",
     "stored_keys(null, null, 1)",
     "call_render('catalog_v1', '{1}')",
 )

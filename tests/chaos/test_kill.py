@@ -108,6 +108,7 @@ def test_nothing_is_lost_doubled_or_stale_after_workers_were_killed(
             part.stop.set()
         for future in running:
             future.result(60)
+    clusters.start(crash_cluster)  # waits for the end of recovery
     assert crash_cluster.log.read_text(errors="replace").count("was terminated by signal 9") == kills
     with psycopg.connect(dsn, autocommit=True) as session:
         assert_at_rest(session)

@@ -95,7 +95,7 @@ def _mutation(item: Any) -> Mutation:
 
 
 def _is_no_verdict(error: BaseException) -> bool:
-    """Tell whether the mutation is no valid SQL (class 42), or the engine could not be loaded (38): then nothing is shown."""
+    """Tell whether the mutation is no valid SQL (class 42) or the engine could not be loaded (38)."""
     sqlstate = error.sqlstate or "" if isinstance(error, psycopg.Error) else ""
     return sqlstate[:2] in ("38", "42") and sqlstate != "42501"
 

@@ -48,6 +48,9 @@ CHANGES = {
     "a text that another row has": ("update notes set body = 'body 4' where id = 3", 0),
     "new rows, old text": ("insert into notes (id, title, body) values (5, 'title', 'body 4')", 0),
     "refresh": ("select vsync.refresh('promised')", 0),
+    "key of one row": ("update notes set id = 77 where id = 1", 0),
+    "keys of several rows": ("update notes set id = id + 100 where id in (3, 4, 5)", 0),
+    "keys back": ("update notes set id = case id when 77 then 1 else id - 100 end where id in (77, 103, 104, 105)", 0),
     "many rows, three texts": (
         "insert into notes (id, title, body) select i, 'many', 'text ' || i % 3 from generate_series(200, 3000) as i",
         3,

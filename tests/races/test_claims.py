@@ -157,8 +157,7 @@ def test_the_claim_of_a_session_that_is_gone_is_free_at_once(items: Connection, 
     slow = connect()
     claim_one(slow, "first")
     slow.close()
-    items.execute("do $$begin for i in 1..500 loop exit when vsync_internal.reap() = 1; "
-                  "perform pg_sleep(0.01); end loop; end$$")  # fmt: skip
+    wait_until(lambda: scalar(items, "select vsync_internal.reap()") == 1, "the dead session's claim", seconds=10)
     assert marks(items) == {"1": None}
     assert_fresh(items)
 

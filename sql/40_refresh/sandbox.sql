@@ -1,0 +1,78 @@
+-- The owner may replace these functions, and then they run with the rights of whoever calls them: of a role that has none. Nothing
+-- else reads the root: even planning a query over it runs its owner's code (an index's predicate, a check).
+create function vsync_internal.call_render(data name, keys text[])
+returns table (key text, content text)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query execute format('select r.key, r.content from vsync_data.%I($1) as r', data || '_render') using keys;
+    -- what that code put off to the commit would run with the rights of the session
+    set constraints all immediate;
+end
+$$;
+comment on function vsync_internal.call_render(name, text[]) is 'calls a render function from a role without rights';
+
+create function vsync_internal.call_keys(data name, after_key text, max_keys int)
+returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_keys text[];
+begin
+    execute format('select vsync_data.%I($1, $2)', data || '_keys') into v_keys using after_key, max_keys;
+    set constraints all immediate;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.call_keys(name, text, int) is 'a page of the documents'' keys, in key order after after_key, from a role without rights';
+
+create function vsync_internal.call_missing(data name, keys text[])
+returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_keys text[];
+begin
+    execute format('select vsync_data.%I($1)', data || '_missing') into v_keys using keys;
+    set constraints all immediate;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.call_missing(name, text[]) is 'those of the keys that are no document''s, from a role without rights';
+
+create function vsync_internal.call_count(data name)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    execute format('select vsync_data.%I()', data || '_count') into v_count;
+    set constraints all immediate;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.call_count(name) is 'the number of documents, from a role without rights';
+
+do $$
+declare
+    v_caller regprocedure;
+begin
+    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
+        for v_caller in
+            select p.oid from pg_catalog.pg_proc as p
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count')
+        loop
+            execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
+        end loop;
+    end if;
+end
+$$;
