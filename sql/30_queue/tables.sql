@@ -31,11 +31,11 @@ create table vsync_internal.leases (
     token bigint primary key,
     version_id int not null,
     keys text[] not null,
-    hashes text[] not null default '{}',
+    "hashes" text[] not null default '{}',
     pid int not null default pg_backend_pid(),
     backend_start timestamptz not null,
     claimed_at timestamptz not null default clock_timestamp(),
-    "until" timestamptz not null
+    until timestamptz not null
 );
 comment on table vsync_internal.leases is 'one claim of one worker: its fencing token, its keys, and the texts it is about to embed';
 
