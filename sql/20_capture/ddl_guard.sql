@@ -26,24 +26,27 @@ set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_capture record;
+    v_now regclass[];
     v_left regclass;
     v_event text;
     v_count int := 0;
 begin
     for v_capture in
-        select c.id, c.relation, c.members, vsync_internal.members(c.relation) as now
-        from vsync_internal.captures as c join pg_class as r on r.oid = c.relation and r.relkind = 'p'
-        where c.members <> vsync_internal.members(c.relation)
+        select c.id, c.relation, c.members from vsync_internal.captures as c join pg_class as r on r.oid = c.relation and r.relkind = 'p'
     loop
+        -- what a parallel restore loads shows up between two statements, and listing its partitions would lock them
+        exit when vsync_internal.is_restored();
+        v_now := vsync_internal.members(v_capture.relation);
+        continue when v_now = v_capture.members;
         for v_left in
-            select c.oid from unnest(v_capture.members) as m (oid) join pg_class as c on c.oid = m.oid where m.oid <> all (v_capture.now)
+            select c.oid from unnest(v_capture.members) as m (oid) join pg_class as c on c.oid = m.oid where m.oid <> all (v_now)
         loop
             foreach v_event in array array['insert', 'update', 'delete', 'truncate'] loop
                 execute format('drop trigger if exists %I on %s', 'vsync_' || v_event, v_left);
             end loop;
         end loop;
         perform vsync_internal.install_triggers(v_capture.id, v_capture.relation);
-        perform vsync_internal.review(v_capture.relation, case when v_capture.now <@ v_capture.members then 'O'::"char" else 'R'::"char" end);
+        perform vsync_internal.review(v_capture.relation, case when v_now <@ v_capture.members then 'O'::"char" else 'R'::"char" end);
         v_count := v_count + 1;
     end loop;
     return v_count;
@@ -70,9 +73,6 @@ begin
     if to_regclass('vsync_internal.captures') is null or current_setting('vsync.own_ddl', true) = 'on' then
         return;
     end if;
-    if vsync_internal.is_restored() then
-        return;
-    end if;
     perform vsync_internal.follow_partitions();
     for v_capture in
         select distinct c.* from pg_event_trigger_ddl_commands() as d
@@ -80,6 +80,7 @@ begin
             or c.relation in (select pg_partition_root(d.objid::regclass))
         where d.classid = 'pg_class'::regclass
     loop
+        exit when vsync_internal.is_restored();
         v_renamed := false;
         for v_version in
             select v.* from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
@@ -141,9 +142,7 @@ begin
     from vsync_internal.versions as v
     where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
         and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null);
-    if not vsync_internal.is_restored() then
-        perform vsync_internal.follow_partitions();
-    end if;
+    perform vsync_internal.follow_partitions();
 end
 $$;
 comment on function vsync_internal.notice_drop() is 'marks embeddings broken whose table, document or vectors were dropped; follows dropped partitions';
