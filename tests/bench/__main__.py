@@ -1,4 +1,4 @@
-"""Run the benchmarks named as arguments, or all: `python -m tests.bench [drain pipeline writers freshness]`."""
+"""Run the benchmarks named as arguments, or all: `python -m tests.bench [drain pipeline …]`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "pipeline": pipeline.figures,
     "writers": writers.figures,
     "freshness": freshness.figures,
+    "memory": freshness.memory,
 }
 
 

@@ -40,7 +40,15 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
             before = _cpu(pid)
             time.sleep(IDLE)
             yield Figure("idle worker, CPU", 100 * (_cpu(pid) - before) / IDLE, "%", 2, 0.5, at_most=True)
-        yield from _memory(session, texts)
+
+
+def memory(cluster: Cluster) -> Iterator[Figure]:
+    """Measure the private memory of one worker's backend over texts that are all new; shared buffers are left out."""
+    with database(cluster, "memory") as session:
+        session.execute("select vsync.register_model('minilm', %s)", [f"file://{catalogue.locate('minilm')}"])
+        session.execute("create table texts (id int primary key, body text)")
+        session.execute(DECLARE)
+        yield from _memory(session, real_texts(5_000))
 
 
 def _load(session: Connection, texts: list[str]) -> None:
@@ -115,7 +123,7 @@ def _memory(session: Connection, texts: list[str]) -> Iterator[Figure]:
         _load(session, [f"{i} {text}" for text in texts])
         session.execute("call vsync.work()")
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        resident.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+        resident.append(int(status.split("RssAnon:")[1].split()[0]) / 1024)
     note = " → ".join(f"{size:.0f}" for size in resident) + " MB"
     growth = resident[-1] / resident[0]
     yield Figure("worker memory, 20,000 texts ÷ 5,000", growth, "ratio", 1.05, at_most=True, note=note)

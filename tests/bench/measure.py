@@ -23,6 +23,7 @@ from vsync_admin.server import find_server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+_LONGEST = 200  # characters: about 45 tokens a text
 _UNFOLD = re.compile(r"\n \.?")
 _SETTINGS = {
     "shared_buffers": "1GB",
@@ -92,14 +93,14 @@ def median(values: list[float]) -> float:
 
 
 def real_texts(count: int) -> list[str]:
-    """Return names and descriptions of Debian packages."""
+    """Return names of Debian packages and the beginnings of their descriptions."""
     catalogue = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=False).stdout
     catalogue = catalogue or Path("/var/lib/dpkg/status").read_text(encoding="utf-8")
     texts: dict[str, None] = {}
     for stanza in catalogue.split("\n\n"):
-        match = re.search(r"^Package: (.*)$.*?^Description(?:-en)?: (.*(?:\n .*)*)", stanza, re.M | re.S)
+        match = re.search(r"^Package: (.*)(?:\n.*)*?\nDescription(?:-en)?: (.*(?:\n .*)*)", stanza, re.M)
         if match:
-            description = _UNFOLD.sub("\n", match[2])
+            description = _UNFOLD.sub("\n", match[2])[:_LONGEST]
             texts[f"{match[1]}: {description}"] = None
     everything = list(texts)
     step = max(1, len(everything) // count)
