@@ -26,8 +26,7 @@ _MARK_UPDATE = (
     "do update\n        set generation = excluded.generation, "
     "lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,\n"
     "            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) "
-    "else excluded.captured_at end,\n"
-    "            since = case when m.token is null then m.since else excluded.since end"
+    "else excluded.captured_at end"
 )
 _ROTATE_LOCK = "execute format('lock table vsync_internal.%I in access exclusive mode nowait', 'log_' || v_slot);"
 _SECOND_LOOK = "if not v_left then"
@@ -324,7 +323,7 @@ CAPTURE = (
     Mutation(
         "render with the caller's rights",
         _CAPTURE + "test_documents_are_rendered_with_their_owners_rights",
-        "render_ddl",
+        "reader_ddl",
         "security definer",
         "security invoker",
     ),
