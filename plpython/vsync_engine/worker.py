@@ -19,7 +19,7 @@ from vsync_engine.model import Model
 
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
-_VERSION_RETRY = 10.0  # seconds a version whose model or backfill fails is left alone
+_MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
 _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents
@@ -90,13 +90,6 @@ class Worker:
             worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
         return worked
 
-    def _backfill(self, version: int) -> bool:
-        try:
-            return bool(self._value(statements.BACKFILL, version))
-        except HostError as error:  # the document's owner made it fail
-            self._value(statements.BACK_OFF, version, described(error), _VERSION_RETRY)
-            return False
-
     def _keep_house(self) -> None:
         now = time.monotonic()
         if now - self._kept_house >= _HOUSEKEEPING:
@@ -133,7 +126,7 @@ class Worker:
         try:
             return models.load(_text(duty["model_spec"]), self._settings.threads)
         except EngineError as error:
-            self._value(statements.BACK_OFF, duty["version_id"], described(error), _VERSION_RETRY)
+            self._value(statements.BACK_OFF, duty["version_id"], described(error), _MODEL_RETRY)
             return None
 
     def _value(self, statement: Statement, *arguments: object) -> Any:
