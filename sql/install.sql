@@ -25,7 +25,9 @@
 \ir 40_refresh/python.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
+\ir 50_versions/dependencies.sql
 \ir 50_versions/create.sql
+\ir 50_versions/delta.sql
 \ir 50_versions/version.sql
 \ir 50_versions/drop.sql
 \ir 50_versions/refresh.sql

@@ -1,90 +1,133 @@
-create function vsync_internal.capture_body(capture_id int, keys jsonb, columns name[])
+create function vsync_internal.primary_key(relation regclass)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_agg(jsonb_build_object('column', a.attname, 'output', a.attname,
+        'builtin', t.typnamespace = 'pg_catalog'::regnamespace) order by u.i)
+    from pg_index as x, unnest(x.indkey::int2[]) with ordinality as u (attnum, i)
+    join pg_attribute as a on a.attrelid = primary_key.relation and a.attnum = u.attnum
+    join pg_type as t on t.oid = a.atttypid
+    where x.indrelid = primary_key.relation and x.indisprimary and u.i <= x.indnkeyatts
+$$;
+comment on function vsync_internal.primary_key(regclass) is 'the primary key of a relation as key columns, null where it has none';
+
+create function vsync_internal.image(columns name[], alias text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select format('row(%s)::record', string_agg(format('%s.%I', alias, c), ', ' order by i)) from unnest(columns) with ordinality as u (c, i) $$;
+comment on function vsync_internal.image(name[], text) is
+'SQL: the watched columns of a row, to be compared as images: equal values may still render differently (1.0 and 1.00)';
+
+create function vsync_internal.feed_body(feed vsync_internal.feeds, place int, pairs text, op text)
 returns text
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- %1 capture, %2 key text of a row n, %3 of a row o, %4 key and read columns of n, %5 of o, %6 key columns joined, %7 key of n and o as rows
+    -- %1 feed, %2 its place, %3 tuple of a new row n, %4 of an old row o, %5 whether o and n are one row that did not change
+    select format(case op when 'INSERT' then $insert$
+        if v_many then
+            insert into vsync_internal.log (slot, feed_id, op, keys)
+            select v_slot, %1$s, v_op, array_agg(r.key)
+            from (select %3$s as key, row_number() over () / 1000 as page from new_rows as n) as r where r.key is not null group by r.page;
+        else
+            v_keys := (select array_agg(r.key) from (select %3$s as key from new_rows as n) as r where r.key is not null);
+        end if;$insert$ when 'DELETE' then $delete$
+        if v_many then
+            insert into vsync_internal.log (slot, feed_id, op, keys)
+            select v_slot, %1$s, v_op, array_agg(r.key)
+            from (select %4$s as key, row_number() over () / 1000 as page from old_rows as o) as r where r.key is not null group by r.page;
+        else
+            v_keys := (select array_agg(r.key) from (select %4$s as key from old_rows as o) as r where r.key is not null);
+        end if;$delete$ else $update$
+        v_keys := null;
+        if not v_several then
+            if v_changed[%2$s] then
+                v_keys := case when v_new[%2$s] = v_old[%2$s] then v_new[%2$s:%2$s] else array_remove(array[v_old[%2$s], v_new[%2$s]], null) end;
+            end if;
+        elsif v_many then
+            -- comparing a large statement costs its writer more than its rows cost the workers
+            insert into vsync_internal.log (slot, feed_id, op, keys)
+            select v_slot, %1$s, v_op, array_agg(r.key)
+            from (select %3$s as key, row_number() over () / 1000 as page from new_rows as n) as r where r.key is not null group by r.page;
+            v_keys := (select array_agg(r.key) from (select %4$s from old_rows as o except select %3$s from new_rows as n) as r (key) where r.key is not null);
+        else
+            v_keys := (select array_agg(r.key) from (
+                select %3$s from new_rows as n where not exists (select from old_rows as o where %5$s)
+                union
+                select %4$s from old_rows as o where not exists (select from new_rows as n where %5$s)) as r (key) where r.key is not null);
+        end if;$update$ end || $write$
+        if cardinality(v_keys) > 0 then
+            if v_slot = 0 then
+                insert into vsync_internal.log_0 (slot, feed_id, op, keys) values (0, %1$s, v_op, v_keys);
+            elsif v_slot = 1 then
+                insert into vsync_internal.log_1 (slot, feed_id, op, keys) values (1, %1$s, v_op, v_keys);
+            else
+                insert into vsync_internal.log_2 (slot, feed_id, op, keys) values (2, %1$s, v_op, v_keys);
+            end if;
+        end if;$write$, feed.id, place, vsync_internal.key_text(feed.keys, 'n'), vsync_internal.key_text(feed.keys, 'o'),
+        pairs || ' and ' || vsync_internal.image(feed.columns, 'o') || ' operator(pg_catalog.*=) ' || vsync_internal.image(feed.columns, 'n'))
+$$;
+comment on function vsync_internal.feed_body(vsync_internal.feeds, int, text, text) is 'what a trigger function does for one of its feeds';
+
+create function vsync_internal.capture_body(feeds vsync_internal.feeds[], key jsonb)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- %1 inserts, %2 deletes, %3 updates, %4 changed, %5 new tuples, %6 old tuples, %7 truncates
     select format($body$
 declare
     v_slot int := (extract(epoch from now())::bigint / 16 %% 3)::int;
     v_op "char" := left(tg_op, 1);
     v_keys text[];
-    v_key text;
-    v_changed boolean;
-    v_moved boolean;
     v_several boolean;
+    v_many boolean;
+    v_changed boolean[];
+    v_new text[];
+    v_old text[];
 begin
-    if tg_op = 'TRUNCATE' then
-        insert into vsync_internal.log (slot, capture_id, op) values (v_slot, %1$s, v_op);
-        return null;
-    elsif tg_op = 'UPDATE' then
-        select %2$s, row(%5$s)::record *<> row(%4$s)::record, row(%8$s)::record *<> row(%7$s)::record, s.several
-        into v_key, v_changed, v_moved, v_several
+    if tg_op = 'UPDATE' then
+        select %4$s, %5$s, %6$s, s.several into v_changed, v_new, v_old, v_several
         from (select * from new_rows limit 1) as n, (select * from old_rows limit 1) as o,
             (select exists (select from old_rows offset 1)) as s (several);
         if not found then
             -- a row that moves to another partition can be stopped there by a BEFORE trigger: old rows without new ones
-            v_keys := (select array_agg(%3$s) from old_rows as o);
-        elsif not v_several and not v_moved then
-            if not v_changed then
-                return null;
-            end if;
-            v_keys := array[v_key];
-        elsif exists (select from new_rows offset 1000) then
-            -- comparing a large statement costs its writer more than its rows cost the workers
-            insert into vsync_internal.log (slot, capture_id, op, keys)
-            select v_slot, %1$s, v_op, array_agg(r.key)
-            from (select %2$s as key, row_number() over () / 1000 as page from new_rows as n) as r group by r.page;
-            v_keys := (select array_agg(%3$s) from old_rows as o
-                where not exists (select from new_rows as n where %6$s));
-        else
-            v_keys := (select array_agg(u.key) from (
-                select %2$s as key from new_rows as n
-                where not exists (select from old_rows as o where %6$s and row(%5$s)::record operator(pg_catalog.*=) row(%4$s)::record)
-                union
-                select %3$s from old_rows as o
-                where not exists (select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)) as u);
+            v_several := true;
+        elsif not v_several and not true = any (v_changed) then
+            return null;
         end if;
+        v_many := v_several and exists (select from new_rows offset 1000);%3$s
     elsif tg_op = 'INSERT' then
-        if exists (select from new_rows offset 1000) then
-            insert into vsync_internal.log (slot, capture_id, op, keys)
-            select v_slot, %1$s, v_op, array_agg(r.key)
-            from (select %2$s as key, row_number() over () / 1000 as page from new_rows as n) as r group by r.page;
-            return null;
-        end if;
-        v_keys := (select array_agg(%2$s) from new_rows as n);
+        v_many := exists (select from new_rows offset 1000);%1$s
+    elsif tg_op = 'DELETE' then
+        v_many := exists (select from old_rows offset 1000);%2$s
     else
-        if exists (select from old_rows offset 1000) then
-            insert into vsync_internal.log (slot, capture_id, op, keys)
-            select v_slot, %1$s, v_op, array_agg(r.key)
-            from (select %3$s as key, row_number() over () / 1000 as page from old_rows as o) as r group by r.page;
-            return null;
-        end if;
-        v_keys := (select array_agg(%3$s) from old_rows as o);
-    end if;
-    if v_keys is not null then
-        if v_slot = 0 then
-            insert into vsync_internal.log_0 (slot, capture_id, op, keys) values (0, %1$s, v_op, v_keys);
-        elsif v_slot = 1 then
-            insert into vsync_internal.log_1 (slot, capture_id, op, keys) values (1, %1$s, v_op, v_keys);
-        else
-            insert into vsync_internal.log_2 (slot, capture_id, op, keys) values (2, %1$s, v_op, v_keys);
-        end if;
+        insert into vsync_internal.log (slot, feed_id, op) values %7$s;
     end if;
     return null;
 end
-$body$, capture_id,
-        vsync_internal.key_text(keys, 'n', 'column'), vsync_internal.key_text(keys, 'o', 'column'),
-        (select string_agg(format('n.%I', c), ', ' order by i) from unnest(columns) with ordinality as u (c, i)),
-        (select string_agg(format('o.%I', c), ', ' order by i) from unnest(columns) with ordinality as u (c, i)),
-        vsync_internal.key_list(keys, 'n.%2$I = o.%2$I', ' and '),
-        vsync_internal.key_list(keys, 'n.%2$I'), vsync_internal.key_list(keys, 'o.%2$I'))
+$body$,
+        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'INSERT'), '' order by i),
+        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'DELETE'), '' order by i),
+        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'UPDATE'), '' order by i),
+        format('array[%s]', string_agg(vsync_internal.image(f.columns, 'o') || ' *<> ' || vsync_internal.image(f.columns, 'n'), ', ' order by i)),
+        format('array[%s]', string_agg(vsync_internal.key_text(f.keys, 'n'), ', ' order by i)),
+        format('array[%s]', string_agg(vsync_internal.key_text(f.keys, 'o'), ', ' order by i)),
+        string_agg(format('(v_slot, %s, v_op)', f.id), ', ' order by i))
+    from generate_subscripts(feeds, 1) as i, lateral (select (feeds[i]).*) as f,
+        -- a row without a primary key is nobody's successor: what was and what is are both taken for changed
+        (select coalesce((select string_agg(format(case when (k ->> 'builtin')::boolean then 'n.%1$I = o.%1$I'
+            else 'format(''%%s'', n.%1$I) = format(''%%s'', o.%1$I)' end, k ->> 'column'), ' and ') from jsonb_array_elements(key) as k), 'false')) as p (pairs)
 $$;
-comment on function vsync_internal.capture_body(int, jsonb, name[]) is
-'text of a relation''s trigger function. Rows are compared as images: equal values may still render differently (1.0 and 1.00)';
+comment on function vsync_internal.capture_body(vsync_internal.feeds[], jsonb) is 'text of a relation''s trigger function: an event each, and in it feed by feed';
 
-create function vsync_internal.capture_pins(keys jsonb)
+create function vsync_internal.capture_pins(feeds vsync_internal.feeds[])
 returns text
 language sql
 immutable
@@ -93,9 +136,9 @@ as $$
     select case when bool_and((k ->> 'type') ~ '^(smallint|integer|bigint|uuid|text|name|boolean|numeric|character)') then ''
         else ' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set timezone = ''UTC'' '
             'set extra_float_digits = 1 set bytea_output = ''hex''' end
-    from jsonb_array_elements(keys) as k
+    from unnest(feeds) as f, jsonb_array_elements(f.keys) as k
 $$;
-comment on function vsync_internal.capture_pins(jsonb) is 'output settings a trigger function pins, where a key type''s text depends on them';
+comment on function vsync_internal.capture_pins(vsync_internal.feeds[]) is 'output settings a trigger function pins, where the text of a tuple''s type depends on them';
 
 create function vsync_internal.members(relation regclass)
 returns regclass[]
@@ -142,6 +185,69 @@ $$;
 comment on function vsync_internal.install_triggers(int, regclass) is
 'puts the capture''s triggers on a relation and its partitions where they are missing; returns how many';
 
+create function vsync_internal.drop_triggers(relation regclass)
+returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_event text;
+begin
+    foreach v_event in array array['insert', 'update', 'delete', 'truncate'] loop
+        execute format('drop trigger if exists %I on %s', 'vsync_' || v_event, relation);
+    end loop;
+    return relation;
+end
+$$;
+comment on function vsync_internal.drop_triggers(regclass) is 'takes the capture''s triggers off one table';
+
+create function vsync_internal.feed_keys(keys jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_agg(jsonb_build_object('column', k -> 'column', 'output', k -> 'column', 'type', k -> 'type', 'builtin', k -> 'builtin') order by i)
+    from jsonb_array_elements(keys) with ordinality as e (k, i)
+$$;
+comment on function vsync_internal.feed_keys(jsonb) is 'key columns under their own names, whatever a document calls them';
+
+create function vsync_internal.sync_feeds(relation regclass)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- a feed keeps its number when its columns are renamed: the log may hold rows of it
+    update vsync_internal.feeds as f set keys = d.keys
+    from (select distinct on (d.feed_id) d.feed_id, vsync_internal.feed_keys(d.keys) as keys
+        from vsync_internal.dependencies as d where d.relation = sync_feeds.relation order by d.feed_id) as d
+    where f.id = d.feed_id and f.keys <> d.keys;
+    insert into vsync_internal.feeds (relation, capture, keys, columns)
+    select distinct d.relation, e.capture, vsync_internal.feed_keys(d.keys), '{}'::name[]
+    from vsync_internal.dependencies as d
+    join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+    join vsync_internal.embeddings as e on e.name = v.embedding and e.capture <> 'manual'
+    where d.relation = sync_feeds.relation and d.feed_id is null
+    on conflict do nothing;
+    update vsync_internal.dependencies as d set feed_id = f.id
+    from vsync_internal.versions as v
+    join vsync_internal.embeddings as e on e.name = v.embedding
+    join vsync_internal.feeds as f on f.capture = e.capture
+    where d.relation = sync_feeds.relation and d.feed_id is null and v.id = d.version_id and v.state <> 'dropped'
+        and f.relation = d.relation and f.keys = vsync_internal.feed_keys(d.keys);
+    delete from vsync_internal.feeds as f
+    where f.relation = sync_feeds.relation and not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id);
+    update vsync_internal.feeds as f set columns = c.columns
+    from (select d.feed_id, array_agg(distinct c order by c) as columns
+        from vsync_internal.dependencies as d, unnest(d.columns) as c group by d.feed_id) as c
+    where f.relation = sync_feeds.relation and c.feed_id = f.id and f.columns <> c.columns;
+    return (select count(*) from vsync_internal.feeds as f where f.relation = sync_feeds.relation);
+end
+$$;
+comment on function vsync_internal.sync_feeds(regclass) is 'makes a relation''s feeds what the versions depend on; returns how many there are';
+
 create function vsync_internal.sync_capture(relation regclass)
 returns int
 language plpgsql
@@ -149,40 +255,26 @@ set search_path = pg_catalog, pg_temp
 set "vsync.own_ddl" = 'on'
 as $$
 declare
-    v_keys jsonb;
-    v_columns name[];
+    v_feeds vsync_internal.feeds[];
     v_id int;
-    v_member regclass;
-    v_event text;
 begin
-    select v.keys, array(
-            select distinct c from vsync_internal.versions as w
-            join vsync_internal.embeddings as f on f.name = w.embedding, unnest(w.columns) as c
-            where f.root = relation and f.capture <> 'manual' and w.state <> 'dropped' order by c)
-    into v_keys, v_columns
-    from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
-    where e.root = relation and e.capture <> 'manual' and v.state <> 'dropped' limit 1;
-    if not found then
+    perform vsync_internal.sync_feeds(relation);
+    select array_agg(f order by f.id) into v_feeds from vsync_internal.feeds as f
+    where f.relation = sync_capture.relation and f.capture = 'trigger';
+    if v_feeds is null then
         delete from vsync_internal.captures as c where c.relation = sync_capture.relation returning c.id into v_id;
-        if v_id is null then
-            return null;
+        if v_id is not null then
+            perform vsync_internal.drop_triggers(m.relation) from (select t.relid from pg_partition_tree(sync_capture.relation) as t
+                union select c.oid from pg_class as c where c.oid = sync_capture.relation order by 1) as m (relation);
+            execute format('drop function if exists vsync_data.%I() cascade', 'capture_' || v_id);
         end if;
-        for v_member in select t.relid from pg_partition_tree(relation) as t union
-            select c.oid from pg_class as c where c.oid = relation order by 1
-        loop
-            foreach v_event in array array['insert', 'update', 'delete', 'truncate'] loop
-                execute format('drop trigger if exists %I on %s', 'vsync_' || v_event, v_member);
-            end loop;
-        end loop;
-        execute format('drop function if exists vsync_data.%I() cascade', 'capture_' || v_id);
         return v_id;
     end if;
-    insert into vsync_internal.captures as c (relation, keys, columns) values (relation, v_keys, v_columns)
-    on conflict on constraint captures_relation_key do update set keys = excluded.keys, columns = excluded.columns
-    returning c.id into v_id;
+    insert into vsync_internal.captures (relation) values (relation) on conflict on constraint captures_relation_key do nothing;
+    select c.id into v_id from vsync_internal.captures as c where c.relation = sync_capture.relation;
     execute format('create or replace function vsync_data.%I() returns trigger language plpgsql security definer '
         'set search_path = pg_catalog, pg_temp%s as %L',
-        'capture_' || v_id, vsync_internal.capture_pins(v_keys), vsync_internal.capture_body(v_id, v_keys, v_columns));
+        'capture_' || v_id, vsync_internal.capture_pins(v_feeds), vsync_internal.capture_body(v_feeds, vsync_internal.primary_key(relation)));
     execute format('revoke all on function vsync_data.%I() from public', 'capture_' || v_id);
     perform vsync_internal.install_triggers(v_id, relation);
     return v_id;

@@ -7,19 +7,23 @@ set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_relations regclass[] := array(
+        select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
+        where v.embedding = repair_capture.embedding and v.state <> 'dropped' order by 1);
     v_trigger record;
     v_count int := 0;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('repair the capture of "%s"', embedding));
     for v_trigger in
         select t.tgrelid::regclass as relation, t.tgname from pg_trigger as t
-        where t.tgrelid in (select v_embedding.root::oid union select p.relid from pg_partition_tree(v_embedding.root) as p)
+        where t.tgrelid = any (select m from unnest(v_relations) as r (relation), unnest(vsync_internal.members(r.relation)) as m)
             and t.tgname in ('vsync_insert', 'vsync_update', 'vsync_delete', 'vsync_truncate') and t.tgenabled <> 'A'
     loop
         execute format('alter table %s enable always trigger %I', v_trigger.relation, v_trigger.tgname);
         v_count := v_count + 1;
     end loop;
-    select v_count + vsync_internal.install_triggers(c.id, c.relation) into v_count from vsync_internal.captures as c where c.relation = v_embedding.root;
+    select v_count + coalesce(sum(vsync_internal.install_triggers(c.id, c.relation)), 0) into v_count
+    from vsync_internal.captures as c where c.relation = any (v_relations);
     perform vsync_internal.refresh(embedding, null);
     return v_count;
 end

@@ -29,6 +29,7 @@ declare
     v_generation bigint;
     v_direct boolean;
     v_count bigint := 0;
+    v_pages bigint;
     v_target record;
 begin
     if not exists (select from vsync_internal.log) then
@@ -48,21 +49,22 @@ begin
     where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now);
     for v_target in
         select v.id,
-            array_agg(u.key) filter (where u.key is not null) as keys,
-            min(l.captured_at) as captured_at, bool_or(l.op = 'T') as truncated, bool_or(l.op = 'R' and l.keys is null) as refresh,
+            array_agg(u.key) filter (where u.key is not null and cardinality(l.keys) < 100) as keys,
+            array_agg(u.key) filter (where u.key is not null and cardinality(l.keys) >= 100) as many_keys,
+            min(l.captured_at) as captured_at,
+            bool_or(l.op = 'T' and d.number = 0) as truncated,
+            -- documents may have come, gone or changed anywhere when a table they depend on was emptied
+            bool_or(l.op = 'R' and l.keys is null or l.op = 'T' and d.number > 0) as refresh,
             bool_or(l.op = 'O') as orphaned
         from vsync_internal.log as l
-        left join vsync_internal.captures as c on c.id = l.capture_id
-        join vsync_internal.embeddings as e on e.root = c.relation or l.version_id is not null
-        join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped' and (l.version_id is null or v.id = l.version_id)
-        left join lateral unnest(case when v_direct or cardinality(l.keys) < 100 then l.keys end) as u (key) on true
+        left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
+        join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
+        left join lateral unnest(case when coalesce(d.number, 0) = 0 and (v_direct or cardinality(l.keys) < 100) then l.keys end) as u (key) on true
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
-            and (c.id is null or e.capture <> 'manual')
         group by v.id order by v.id
     loop
-        if v_target.keys is not null then
-            v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at);
-        end if;
+        v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at)
+            + vsync_internal.mark(v_target.id, v_target.many_keys, v_generation, v_target.captured_at, 1);
         if v_target.refresh then
             update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_target.id;
             v_count := v_count + 1;
@@ -78,23 +80,36 @@ begin
             insert into vsync_internal.pages (version_id, generation, captured_at) values (v_target.id, v_generation, v_target.captured_at);
         end if;
     end loop;
+    insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane)
+    select s.version_id, s.number, v_generation, min(s.captured_at), array_agg(s.key), (max(s.place) > 1000)::int
+    from (
+        select t.*, row_number() over (partition by t.version_id, t.number) as place
+        from (
+            select d.version_id, d.number, u.key, min(l.captured_at) as captured_at
+            from vsync_internal.log as l
+            join vsync_internal.dependencies as d on d.feed_id = l.feed_id and d.number > 0
+            join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+            cross join unnest(l.keys) as u (key)
+            where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
+            group by d.version_id, d.number, u.key) as t) as s
+    group by s.version_id, s.number, (s.place - 1) / 1000;
+    get diagnostics v_pages = row_count;
+    v_count := v_count + v_pages;
     if not v_direct then
         insert into vsync_internal.pages (version_id, generation, captured_at, keys)
         select v.id, v_generation, l.captured_at, l.keys
         from vsync_internal.log as l
-        left join vsync_internal.captures as c on c.id = l.capture_id
-        join vsync_internal.embeddings as e on e.root = c.relation or l.version_id is not null
-        join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped' and (l.version_id is null or v.id = l.version_id)
+        left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
+        join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
-            and cardinality(l.keys) >= 100 and (c.id is null or e.capture <> 'manual');
-        get diagnostics v_count = row_count;
+            and coalesce(d.number, 0) = 0 and cardinality(l.keys) >= 100;
     end if;
     update vsync_internal.fold_state set snapshot = v_now;
     return greatest(v_count, 1);
 end
 $$;
 comment on function vsync_internal.fold() is
-'turns what was committed since the last fold into marks, one folder at a time; large changes become pages. Returns 0 if idle';
+'turns what was committed since the last fold into marks, one folder at a time; large changes and those of dependencies become pages. Returns 0 if idle';
 
 create function vsync_internal.expand(max_keys int default 10000)
 returns bigint
@@ -110,10 +125,15 @@ declare
     v_count bigint := 0;
 begin
     while v_count < max_keys loop
-        select * into v_page from vsync_internal.pages as p order by p.id limit 1 for update skip locked;
+        select * into v_page from vsync_internal.pages as p where p.retry_at is null or p.retry_at <= clock_timestamp()
+        order by p.lane, p.id limit 1 for update skip locked;
         exit when not found;
+        if v_page.dependency is not null then
+            v_count := v_count + vsync_internal.follow(v_page, max_keys);
+            continue;
+        end if;
         if v_page.keys is not null then
-            v_count := v_count + vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at);
+            v_count := v_count + vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at, v_page.lane);
             delete from vsync_internal.pages as p where p.id = v_page.id;
             continue;
         end if;
@@ -135,3 +155,48 @@ begin
 end
 $$;
 comment on function vsync_internal.expand(int) is 'marks the keys of waiting pages, about max_keys of them; returns 0 if none wait';
+
+create function vsync_internal.follow(page vsync_internal.pages, max_keys int)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_data name := (select v.data from vsync_internal.versions as v where v.id = page.version_id);
+    v_most int := max_keys * 20;
+    v_half int := cardinality(page.keys) / 2;
+    v_keys text[];
+    v_message text;
+begin
+    begin
+        v_keys := vsync_internal.call_delta(v_data, page.dependency, page.keys, page.after_key, v_most);
+    exception when others then
+        get stacked diagnostics v_message = message_text;
+        update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
+        if v_half > 0 and page.after_key is null then
+            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane)
+            select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane
+            from (values (page.keys[:v_half]), (page.keys[v_half + 1:])) as h (keys);
+            delete from vsync_internal.pages as p where p.id = page.id;
+        else
+            update vsync_internal.pages as p
+            set attempts = p.attempts + 1, retry_at = clock_timestamp() + 2 ^ least(p.attempts, 8) * interval '1 second' where p.id = page.id;
+        end if;
+        return 1;
+    end;
+    if cardinality(v_keys) <= 1000 then
+        perform vsync_internal.mark(page.version_id, v_keys, page.generation, page.captured_at, page.lane);
+    else
+        insert into vsync_internal.pages (version_id, generation, captured_at, keys)
+        select page.version_id, page.generation, page.captured_at, v_keys[i : i + 999] from generate_series(1, cardinality(v_keys), 1000) as i;
+    end if;
+    if cardinality(v_keys) < v_most then
+        delete from vsync_internal.pages as p where p.id = page.id;
+    else
+        update vsync_internal.pages as p set after_key = v_keys[v_most], lane = 1, attempts = 0, retry_at = null where p.id = page.id;
+    end if;
+    return 1 + cardinality(v_keys);
+end
+$$;
+comment on function vsync_internal.follow(vsync_internal.pages, int) is
+'finds the documents that a dependency''s changed tuples lead to: marks a few, leaves many as pages of keys. What fails is tried again by halves, then later';

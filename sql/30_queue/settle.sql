@@ -79,7 +79,7 @@ begin
     update vsync_internal.marks as m
     set token = null, claimed = null, error = fail.error, failed_at = clock_timestamp(),
         attempts = case when m.generation = m.claimed then m.attempts + 1 else 0 end,
-        lane = case when m.generation = m.claimed then 2 else m.lane end,
+        lane = case when m.generation = m.claimed then 3 else m.lane end,
         since = case when m.generation = m.claimed then m.since else m.generation end,
         due_at = case when m.generation <> m.claimed then null
             when m.attempts + 1 >= vsync_internal.setting('max_attempts') then 'infinity'

@@ -19,7 +19,7 @@ create table vsync_internal.marks (
 comment on table vsync_internal.marks is 'the queue: this key of this version may be stale. Only workers touch it';
 comment on column vsync_internal.marks.generation is 'of the newest change; one number a fold, from one sequence';
 comment on column vsync_internal.marks.since is 'of the oldest change that no render has seen';
-comment on column vsync_internal.marks.lane is '0 fresh changes, 1 backfill, 2 failures, which stand behind all else';
+comment on column vsync_internal.marks.lane is '0 fresh changes, 1 large changes, 2 backfill, 3 failures, which stand behind all else';
 comment on column vsync_internal.marks.due_at is 'null: now; infinity: parked';
 comment on column vsync_internal.marks.token is 'the claim that owns it; null: free';
 comment on column vsync_internal.marks.claimed is 'generation at the time of the claim';
@@ -42,10 +42,18 @@ comment on table vsync_internal.leases is 'one claim of one worker: its fencing 
 create table vsync_internal.pages (
     id bigint generated always as identity primary key,
     version_id int not null,
+    dependency int,
     generation bigint not null,
     captured_at timestamptz not null,
     keys text[],
-    after_key text
+    after_key text,
+    lane smallint not null default 1,
+    attempts int not null default 0,
+    retry_at timestamptz
 );
-comment on table vsync_internal.pages is
-'changes too large to be marked in the fold; keys null: every stored key after after_key (truncate)';
+create index pages_next on vsync_internal.pages (lane, id);
+comment on table vsync_internal.pages is 'what the fold leaves to be expanded into marks, a page at a time';
+comment on column vsync_internal.pages.dependency is 'null: keys of documents; else tuples of that dependency, and the keys of documents are found along its path';
+comment on column vsync_internal.pages.keys is 'null: every stored key (truncate)';
+comment on column vsync_internal.pages.after_key is 'what is expanded already, in key order';
+comment on column vsync_internal.pages.lane is '0 small changes, which go first, 1 large ones; their marks inherit it';

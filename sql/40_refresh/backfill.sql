@@ -47,7 +47,7 @@ begin
     end if;
     -- a page at a time, and the next when this one is nearly worked off
     if exists (select from vsync_internal.marks as m
-        where m.version_id = backfill.version_id and m.lane = 1 and m.due_at is null offset max_keys / 2) then
+        where m.version_id = backfill.version_id and m.lane = 2 and m.due_at is null offset max_keys / 2) then
         return 0;
     end if;
     if v_progress.phase = 'root' then
@@ -57,7 +57,7 @@ begin
     end if;
     perform vsync_internal.mark(backfill.version_id,
         case v_progress.phase when 'root' then v_keys else vsync_internal.call_missing(v_version.data, v_keys) end,
-        nextval('vsync_internal.generation'), clock_timestamp(), 1);
+        nextval('vsync_internal.generation'), clock_timestamp(), 2);
     update vsync_internal.progress as p
     set retry_at = null, after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
         phase = case when cardinality(v_keys) = max_keys then p.phase when p.phase = 'root' then 'vectors' else 'done' end

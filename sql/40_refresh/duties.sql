@@ -63,7 +63,8 @@ as $$
         where v.state <> 'dropped' and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
             and (outstanding.embedding is null or v.embedding = outstanding.embedding)
             and (p.phase <> 'done' or vsync_internal.wants_index(v)
-                or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto)
+                or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto
+                    and (g.retry_at is null or g.retry_at <= clock_timestamp()))
                 or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto
                     and (m.due_at is null or m.attempts = 0 or m.due_at <= clock_timestamp()))))
 $$;

@@ -22,7 +22,7 @@ as $$
     select version.index ->> 'type' <> 'none'
         and to_regclass(format('vsync_data.%I', version.data || '_ann')) is null
         and exists (select from vsync_internal.progress as p where p.version_id = version.id and p.phase = 'done' and p.broken is null)
-        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 1 and m.attempts = 0)
+        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 2 and m.attempts = 0)
 $$;
 comment on function vsync_internal.wants_index(vsync_internal.versions) is
 'true once the first backlog is worked off: later changes do not put it off';

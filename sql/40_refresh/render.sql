@@ -12,6 +12,7 @@ declare
     v_changed text[];
     v_contents text[];
     v_hashes text[];
+    v_twice text;
 begin
     select v.* into v_version from vsync_internal.leases as l
     join vsync_internal.versions as v on v.id = l.version_id where l.token = render.token;
@@ -24,7 +25,7 @@ begin
     execute format($sql$
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
         rendered as materialized (
-            select %2$s, r.content, sha256(convert_to(r.content, 'UTF8')) as hash
+            select r.key as text, %2$s, r.content, sha256(convert_to(r.content, 'UTF8')) as hash
             from vsync_internal.call_render(%3$L, $1) as r),
         verdict as (
             select c.key, r.content, r.hash, v.document_hash,
@@ -38,13 +39,18 @@ begin
                 and not coalesce(document_hash in (select n.hash from verdict as n where n.verdict = 'changed'), false)),
             array_agg(key order by key) filter (where verdict = 'changed'),
             array_agg(content order by key) filter (where verdict = 'changed'),
-            array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed')
+            array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed'),
+            (select r.text from rendered as r group by r.text having count(*) > 1 limit 1)
         from verdict
         $sql$,
         vsync_internal.key_values(v_version.keys, 'k.key'), vsync_internal.key_values(v_version.keys, 'r.key'), v_version.data,
         vsync_internal.key_list(v_version.keys, '%1$I'), v_version.data,
         vsync_internal.key_list(v_version.keys, 'v.%1$I = c.%1$I', ' and '))
-    into v_same, v_gone, v_changed, v_contents, v_hashes using keys;
+    into v_same, v_gone, v_changed, v_contents, v_hashes, v_twice using keys;
+    if v_twice is not null then
+        perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
+            'Group by the key, or join rows that are unique for it.');
+    end if;
     if v_gone is not null then
         perform vsync_internal.erase(v_version, token, v_gone);
     end if;

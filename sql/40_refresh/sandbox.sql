@@ -62,6 +62,23 @@ end
 $$;
 comment on function vsync_internal.call_count(name) is 'the number of documents, from a role without rights';
 
+create function vsync_internal.call_delta(data name, number int, tuples text[], after_key text, max_keys int)
+returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_keys text[];
+begin
+    execute format('select vsync_data.%I($1, $2, $3)', data || '_delta_' || number) into v_keys using tuples, after_key, max_keys;
+    set constraints all immediate;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.call_delta(name, int, text[], text, int) is
+'a page of the documents'' keys that a dependency''s tuples lead to, in key order after after_key, from a role without rights';
+
 do $$
 declare
     v_caller regprocedure;
@@ -69,7 +86,7 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count')
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
         end loop;

@@ -48,6 +48,9 @@ begin
     foreach v_message in array vsync_internal.reader_ddl(v_document operator(pg_catalog.->) 'keys', v_data) loop
         execute v_message;
     end loop;
+    foreach v_message in array vsync_internal.delta_ddl(v_document, v_data) loop
+        execute v_message;
+    end loop;
     execute pg_catalog.format('grant select on vsync_data.%I to %I', v_data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_document);
 end
@@ -160,17 +163,21 @@ end
 $$;
 comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document';
 
-create function vsync_internal.check_rights(root regclass, owner name)
+create function vsync_internal.check_rights(root regclass, owner name, dependencies regclass[])
 returns boolean
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_relation regclass;
 begin
-    if not has_table_privilege(owner, root, 'trigger') then
-        perform vsync_internal.raise('VS002', format('permission denied for table %s', root),
-            'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', root, owner));
-    end if;
+    foreach v_relation in array root || dependencies loop
+        if not has_table_privilege(owner, v_relation, 'trigger') then
+            perform vsync_internal.raise('VS002', format('permission denied for table %s', v_relation),
+                'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', v_relation, owner));
+        end if;
+    end loop;
     if not has_schema_privilege(owner, (select c.relnamespace from pg_class as c where c.oid = root), 'create') then
         perform vsync_internal.raise('VS002', format('permission denied for the schema of %s', root),
             'The serving view is created there.', format('grant create on schema %s to %I',
@@ -179,7 +186,8 @@ begin
     return true;
 end
 $$;
-comment on function vsync_internal.check_rights(regclass, name) is 'an embedding''s owner must be allowed to capture the root and to create the serving view';
+comment on function vsync_internal.check_rights(regclass, name, regclass[]) is
+'an embedding''s owner must be allowed to capture what the document reads and to create the serving view';
 
 create function vsync_internal.reader_ddl(keys jsonb, data name)
 returns text[]

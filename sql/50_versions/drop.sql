@@ -45,6 +45,8 @@ declare
     v_version vsync_internal.versions;
     v_view regclass;
     v_reader regprocedure;
+    v_relation regclass;
+    v_relations regclass[];
     v_ids int[];
 begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
@@ -54,14 +56,18 @@ begin
     end if;
     v_embedding := vsync_internal.find_embedding(name);
     perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
-    -- the root before the vectors, as workers take them
-    if exists (select from pg_class as c where c.oid = v_embedding.root)
-        and not exists (select from vsync_internal.embeddings as e where e.root = v_embedding.root and e.name <> v_embedding.name) then
-        execute format('lock table %s in access exclusive mode', v_embedding.root);
-    end if;
+    v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
+    v_relations := array(select distinct d.relation from vsync_internal.dependencies as d where d.version_id = any (v_ids) order by 1);
+    -- the tables before the vectors, as workers take them; where a capture ends its triggers are dropped
+    for v_relation in
+        select c.oid from unnest(v_relations) as r (oid) join pg_class as c on c.oid = r.oid
+        where not exists (select from vsync_internal.dependencies as d where d.relation = r.oid and d.version_id <> all (v_ids))
+        order by c.oid = v_embedding.root desc, c.oid
+    loop
+        execute format('lock table %s in access exclusive mode', v_relation);
+    end loop;
     -- a fold that has seen the embedding adds its marks before they are deleted here
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
-    v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
     -- the root may be gone, or in another schema than its view by now
     for v_view in
         select distinct r.ev_class from vsync_internal.versions as v
@@ -75,7 +81,9 @@ begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = drop_embedding.name loop
         execute format('drop table if exists vsync_data.%I', v_version.data);
         for v_reader in
-            select p.oid::regprocedure from pg_proc as p, unnest(vsync_internal.reader_suffixes()) as f (suffix)
+            select p.oid::regprocedure from pg_proc as p, (
+                select unnest(vsync_internal.reader_suffixes())
+                union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = v_version.id) as f (suffix)
             where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || f.suffix
         loop
             execute format('drop function %s', v_reader);
@@ -90,8 +98,9 @@ begin
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);
+    delete from vsync_internal.dependencies as d where d.version_id = any (v_ids);
     delete from vsync_internal.progress as p where p.version_id = any (v_ids);
-    perform vsync_internal.sync_capture(v_embedding.root);
+    perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
     return name;
 end
 $$;

@@ -16,8 +16,6 @@ create table vsync_internal.versions (
     model_id int not null,
     document text not null,
     keys jsonb not null,
-    columns name[] not null,
-    whole_row boolean not null,
     chunk jsonb,
     index jsonb not null,
     state text not null check (state in ('building', 'ready', 'active', 'retired', 'dropped')),
@@ -30,6 +28,27 @@ comment on column vsync_internal.versions.keys is
 'the key in order: column of the root, output name in the document, type, builtin (type of pg_catalog)';
 comment on column vsync_internal.versions.data is
 'name of the vector table in vsync_data; <data>_document is the document''s view, and functions that read it are named after it too';
+
+create table vsync_internal.dependencies (
+    version_id int not null,
+    number int not null,
+    relation regclass not null,
+    alias name not null,
+    keys jsonb not null,
+    columns name[] not null,
+    whole_row boolean not null,
+    declared boolean not null default false,
+    path text[] not null default '{}',
+    feed_id int,
+    primary key (version_id, number)
+);
+comment on table vsync_internal.dependencies is 'each mention of a table in a version''s document; number 0 is the root';
+comment on column vsync_internal.dependencies.keys is
+'the tuple that leads towards the root, in the form of versions.keys: the primary key of the root, or the columns of the first step of the path';
+comment on column vsync_internal.dependencies.columns is 'every column that matters to the document';
+comment on column vsync_internal.dependencies.path is 'the steps to the root; <data>_delta_<number> in vsync_data follows them';
+comment on column vsync_internal.dependencies.feed_id is 'where its changes are read from; null where nothing is captured';
+create index on vsync_internal.dependencies (feed_id);
 
 -- Beside the versions, since workers write it.
 create table vsync_internal.progress (
@@ -69,10 +88,11 @@ Example: select name, root, active_version from vsync.embeddings';
 
 create view vsync.versions as
 select v.embedding, v.version, v.state, m.name as model, m.revision as model_revision, m.sha256 as model_sha256, m.dimensions,
-    v.document, v.columns, v.chunk, v.index, format('vsync_data.%I', v.data) as vectors, p.phase as backfill_phase,
+    v.document, d.columns, v.chunk, v.index, format('vsync_data.%I', v.data) as vectors, p.phase as backfill_phase,
     p.broken, v.created_at
 from vsync_internal.versions as v
 join vsync_internal.models as m on m.id = v.model_id
-join vsync_internal.progress as p on p.version_id = v.id;
-comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns that matter, chunking, index; broken: why it is.
+join vsync_internal.progress as p on p.version_id = v.id
+left join vsync_internal.dependencies as d on d.version_id = v.id and d.number = 0;
+comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns of the root that matter, chunking, index; broken: why it is.
 Example: select embedding, version, state, model from vsync.versions';

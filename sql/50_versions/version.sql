@@ -25,7 +25,8 @@ begin
         end if;
     end if;
     v_root := (analysis ->> 'root_oid')::oid::regclass;
-    perform vsync_internal.check_rights(v_root, v_owner);
+    perform vsync_internal.check_rights(v_root, v_owner, array(
+        select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(analysis -> 'dependencies') as d order by 1));
     select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root;
     if to_regclass(format('%I.%I', v_schema, name)) is not null then
         perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
@@ -40,7 +41,10 @@ begin
     perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, analysis);
     insert into vsync_internal.serving values (name, 1);
     perform vsync_internal.replace_view(name);
-    perform vsync_internal.sync_capture(v_root);
+    -- in one order, whoever else captures the same tables
+    perform vsync_internal.sync_capture(d.relation) from (
+        select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
+        where v.embedding = create_embedding.name order by 1) as d;
     return name;
 end
 $$;
@@ -81,11 +85,10 @@ begin
         'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
         vsync_internal.key_list(v_keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', v_data), '%', '%%')), ' and '));
     execute format('grant select on vsync_data.%I to public', v_data);
-    insert into vsync_internal.versions (embedding, version, model_id, document, keys, columns, whole_row, chunk, index, state, data)
-    values (embedding, version, model_id, document, v_keys, array(select c from jsonb_array_elements_text(analysis -> 'columns') as c order by c),
-        (analysis ->> 'whole_row')::boolean, chunk, v_index,
-        'active', v_data)
+    insert into vsync_internal.versions (embedding, version, model_id, document, keys, chunk, index, state, data)
+    values (embedding, version, model_id, document, v_keys, chunk, v_index, 'active', v_data)
     returning id into v_id;
+    perform vsync_internal.put_dependencies(v_id, analysis);
     insert into vsync_internal.progress (version_id) values (v_id);
     return v_id;
 end

@@ -23,12 +23,11 @@ as $$
         where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key)
         union
         select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.pages as p
-        where p.version_id = stale_keys.version_id and (p.keys is null or k.key = any (p.keys))
+        where p.version_id = stale_keys.version_id and p.dependency is null and (p.keys is null or k.key = any (p.keys))
         union
-        select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.log as l, vsync_internal.versions as v
-        join vsync_internal.embeddings as e on e.name = v.embedding
-        left join vsync_internal.captures as c on c.relation = e.root
-        where v.id = stale_keys.version_id and (l.capture_id = c.id or l.version_id = v.id)
+        select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.log as l
+        where (l.version_id = stale_keys.version_id
+                or l.feed_id = (select d.feed_id from vsync_internal.dependencies as d where d.version_id = stale_keys.version_id and d.number = 0))
             and (l.keys is null or k.key = any (l.keys))
             and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
 $$;

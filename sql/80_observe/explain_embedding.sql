@@ -14,9 +14,10 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.version, e.root, 'root', (select string_agg(k ->> 'column', ', ' order by i) from jsonb_array_elements(v.keys) with ordinality as u (k, i)),
-        v.columns, e.capture
+        x.columns, e.capture
     from vsync_internal.find_embedding(explain_embedding.name) as e
     join vsync_internal.configuration() as v on v.embedding = e.name
+    join vsync.versions as x on x.embedding = v.embedding and x.version = v.version
     order by v.version
 $$;
 comment on function vsync.explain_embedding(name) is

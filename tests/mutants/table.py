@@ -348,7 +348,7 @@ KEEPING = (
         "the index waits for an empty queue",
         _KEEPING + "test_the_index_is_built_although_changes_keep_coming",
         "wants_index",
-        "m.lane = 1 and m.attempts = 0",
+        "m.lane = 2 and m.attempts = 0",
         "m.attempts = 0",
     ),
     Mutation(
@@ -443,7 +443,7 @@ WORKER = (
         "failures keep their place in the queue",
         "chaos/test_poison.py::test_old_failures_never_starve_new_work",
         "fail",
-        "then 2 else m.lane",
+        "then 3 else m.lane",
         "then m.lane else m.lane",
     ),
     Mutation(

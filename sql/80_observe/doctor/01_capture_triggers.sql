@@ -3,7 +3,9 @@ select 'capture triggers' as name, 'error' as level,
     format('%s has no enabled trigger %s: changes are not seen', r.relid::regclass, 'vsync_' || e.event) as detail,
     format('select vsync.repair_capture(%L)', f.name) as remediation
 from vsync_internal.captures as c
-join vsync_internal.embeddings as f on f.root = c.relation and f.capture <> 'manual'
+join (select distinct d.relation, v.embedding as name from vsync_internal.dependencies as d
+    join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+    join vsync_internal.feeds as g on g.id = d.feed_id and g.capture = 'trigger') as f on f.relation = c.relation
 cross join lateral (select t.relid::oid from pg_catalog.pg_partition_tree(c.relation) as t union select c.relation::oid) as r (relid)
 cross join (values ('insert'), ('update'), ('delete'), ('truncate')) as e (event)
 where not exists (
