@@ -51,6 +51,9 @@ begin
     foreach v_message in array vsync_internal.delta_ddl(v_document, v_data) loop
         execute v_message;
     end loop;
+    foreach v_message in array vsync_internal.plan_warnings(v_document, v_data) loop
+        raise notice '%', v_message;
+    end loop;
     execute pg_catalog.format('grant select on vsync_data.%I to %I', v_data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_document);
 end

@@ -1,3 +1,16 @@
+create function vsync_internal.delta_query(dependency jsonb, keys jsonb, tuples text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('with changed as materialized (select distinct %s from pg_catalog.unnest(%s) as u (key)) select distinct %s from (%s) as d',
+        vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
+        vsync_internal.key_list(keys, 'd.%2$I::%3$s as %2$I'), dependency ->> 'delta')
+$$;
+comment on function vsync_internal.delta_query(jsonb, jsonb, text) is
+'SQL: the primary keys of the root that changed tuples of a dependency lead to. tuples: SQL of a text[]';
+
 create function vsync_internal.delta_ddl(document jsonb, data name)
 returns text[]
 language sql
@@ -5,25 +18,52 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- parsed now and kept so: renames are followed, and the search_path of later sessions does not matter
-    select coalesce(array_agg(s.statement order by s.number, s.step), '{}')
+    select coalesce(array_agg(format(a.template, f.name, f.name || '(text[], text, int)', vsync_internal.renderer(), f.body) order by f.number, a.step), '{}')
     from (
-        select (d ->> 'number')::int as number, a.step, format(a.template, format('vsync_data.%I(text[], text, int)', data || '_delta_' || (d ->> 'number')),
-            format('create function vsync_data.%I(tuples text[], after_key text, max_keys int) returns text[] language sql stable security definer '
-                'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' '
-                'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off '
-                'begin atomic select array(with changed as materialized (select distinct %s from pg_catalog.unnest($1) as u (key)), '
-                'found as (select distinct %s from (%s) as d) '
-                'select %s from (select f.* from found as f where ($2 is null or (%s) > (select %s)) and (%s) is not null order by %s limit $3) as s); end',
-                data || '_delta_' || (d ->> 'number'),
-                vsync_internal.key_values(d -> 'keys', 'u.key'),
-                vsync_internal.key_list(k.keys, 'd.%2$I::%3$s as %2$I'), d ->> 'delta',
-                vsync_internal.key_text(k.keys, 's', 'column'),
-                vsync_internal.key_list(k.keys, 'f.%2$I'), vsync_internal.key_values(k.keys, '$2'),
-                vsync_internal.key_list(k.keys, 'f.%2$I'), vsync_internal.key_list(k.keys, 'f.%2$I')),
-            vsync_internal.renderer()) as statement
+        select (d ->> 'number')::int as number, format('vsync_data.%I', data || '_delta_' || (d ->> 'number')) as name,
+            format('select array(with found as (%s) select %s from (select f.* from found as f '
+                'where ($2 is null or (%s) > (select %s)) and (%s) is not null order by %s limit $3) as s)',
+                vsync_internal.delta_query(d, k.keys, '$1'), vsync_internal.key_text(k.keys, 's', 'column'),
+                k.list, vsync_internal.key_values(k.keys, '$2'), k.list, k.list) as body
         from jsonb_array_elements(document -> 'dependencies') as d,
-            (select document -> 'keys') as k (keys),
-            (values (1, '%2$s'), (2, 'revoke all on function %1$s from public'), (3, 'grant execute on function %1$s to %3$I')) as a (step, template)) as s
+            (select document -> 'keys', vsync_internal.key_list(document -> 'keys', 'f.%2$I')) as k (keys, list)) as f,
+        (values (1, 'create function %1$s(tuples text[], after_key text, max_keys int) returns text[] language sql stable security definer '
+                'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' '
+                'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off begin atomic %4$s; end'),
+            (2, 'revoke all on function %2$s from public'), (3, 'grant execute on function %2$s to %3$I')) as a (step, template)
 $$;
 comment on function vsync_internal.delta_ddl(jsonb, name) is
 'statements that create a function for each dependency: from its changed tuples to the keys of documents, along the path, a page in key order';
+
+create function vsync_internal.plan_warnings(document jsonb, data name)
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+    v_keys jsonb := document -> 'keys';
+    v_query record;
+    v_plan jsonb;
+    v_warnings text[] := '{}';
+begin
+    for v_query in
+        select format('each document that is rendered reads all of %%s: its key does not reach that table, or an index is missing') as warning,
+            format('select d.content from vsync_data.%I as d where (%s) in (select %s from pg_catalog.unnest(''{}''::text[]) as u (key))',
+                data || '_document', vsync_internal.key_list(v_keys, 'd.%1$I'), vsync_internal.key_values(v_keys, 'u.key')) as query
+        union all
+        select format('a change of %s reads all of %%s, where an index on the columns of %s would help',
+                (d ->> 'relation_oid')::oid::regclass, (select string_agg(s, ', ') from jsonb_array_elements_text(d -> 'path') as s)),
+            vsync_internal.delta_query(d, v_keys, '''{}''::text[]')
+        from jsonb_array_elements(document -> 'dependencies') as d
+    loop
+        execute 'explain (format json, verbose) ' || v_query.query into v_plan;
+        v_warnings := v_warnings || array(
+            select distinct format(v_query.warning, format('%I.%I', n ->> 'Schema', n ->> 'Relation Name'))
+            from jsonb_path_query(v_plan, 'strict $.** ? (@."Node Type" == "Seq Scan")') as n);
+    end loop;
+    return v_warnings;
+end
+$$;
+comment on function vsync_internal.plan_warnings(jsonb, name) is
+'sentences about plans that read whole tables, found with sequential scans discouraged: no index leads along a path, or the key cannot be pushed into the document';

@@ -32,7 +32,7 @@ begin
             ('vsync_operator', '{failures,stat_embeddings,stat_queue,explain_row,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,duties,outstanding,folded_since,model_spec,watermark}'),
             ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,data_name,
-                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,delta_ddl,create_embedding,drop_embedding,repair_capture}')) as a (role, names)
+                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,repair_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);
