@@ -111,7 +111,7 @@ begin
         perform vsync_internal.raise('VS001', 'unknown capture mode', format('Given: %s', coalesce(capture, 'null')),
             'Use capture => ''trigger'', or ''manual'' where only vsync.refresh() marks.');
     end if;
-    perform vsync_internal.check_options(options, '{}', 'options');
+    perform vsync_internal.check_embedding_options(options);
     perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
     if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
         or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')

@@ -57,6 +57,7 @@ create table vsync_internal.progress (
     after_key text,
     broken text,
     retry_at timestamptz,
+    refreshed_at timestamptz not null default now(),
     last_error text,
     last_error_at timestamptz,
     embedded_total bigint not null default 0,
