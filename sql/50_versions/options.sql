@@ -1,0 +1,52 @@
+create function vsync_internal.check_embedding_options(options jsonb)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_every text := options ->> 'refresh_every';
+begin
+    perform vsync_internal.check_options(options, '{depends_on,refresh_every,replica_identity}', 'options');
+    if options ? 'refresh_every' then
+        begin
+            if coalesce(v_every::interval, '0') < interval '1 second' then
+                raise invalid_parameter_value using message = 'it is shorter than a second';
+            end if;
+        exception when data_exception then
+            perform vsync_internal.raise('VS001', 'refresh_every is no interval that can be kept', format('Given: %s (%s)', coalesce(v_every, 'null'), sqlerrm),
+                'Write for instance {"refresh_every": "1 day"}.');
+        end;
+    end if;
+    if options ? 'replica_identity' and options -> 'replica_identity' is distinct from '"full"' then
+        perform vsync_internal.raise('VS001', 'unknown replica_identity', format('Given: %s', options -> 'replica_identity'),
+            'Use {"replica_identity": "full"}, which lets vsync set it on the tables that need it, or leave it out.');
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_embedding_options(jsonb) is 'refuses unknown or impossible options of an embedding; the analysis reads depends_on';
+
+create function vsync_internal.refresh_regularly()
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    -- a second worker waits for the row and then finds it refreshed
+    with due as (
+        update vsync_internal.progress as p set refreshed_at = clock_timestamp()
+        from vsync_internal.versions as v
+        join vsync_internal.embeddings as e on e.name = v.embedding and e.options ? 'refresh_every'
+        where p.version_id = v.id and v.state <> 'dropped' and p.phase = 'done'
+            and p.refreshed_at <= clock_timestamp() - (e.options ->> 'refresh_every')::interval
+        returning p.version_id)
+    insert into vsync_internal.log (slot, version_id, op) select vsync_internal.slot(), d.version_id, 'R' from due as d;
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.refresh_regularly() is
+'has all documents looked at again whose text follows the clock (options.refresh_every); returns the number of versions that were due';
