@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import drain, freshness, pipeline, writers
+from tests.bench import drain, fanout, freshness, pipeline, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "pipeline": pipeline.figures,
     "writers": writers.figures,
     "freshness": freshness.figures,
+    "fanout": fanout.figures,
     "memory": freshness.memory,
 }
 
