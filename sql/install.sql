@@ -34,6 +34,7 @@
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql
 \ir 20_capture/repair.sql
+\ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/search.sql

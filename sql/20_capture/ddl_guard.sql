@@ -53,24 +53,6 @@ $$;
 comment on function vsync_internal.follow_partitions() is
 'notices partitions that were attached, detached or dropped since; returns the number of captures concerned';
 
-create function vsync_internal.reanalyse(version_id int)
-returns boolean
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = reanalyse.version_id);
-    v_analysis jsonb;
-begin
-    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
-    into v_analysis using format('vsync_data.%I', v_version.data || '_document')::regclass;
-    update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
-    return vsync_internal.put_dependencies(version_id, v_analysis);
-end
-$$;
-comment on function vsync_internal.reanalyse(int) is 'reads a version''s stored document again, whose names follow renames; returns whether anything is different';
-
 create function vsync_internal.follow_ddl()
 returns event_trigger
 language plpgsql
@@ -108,18 +90,24 @@ begin
             end;
         end loop;
         select * into v_capture from vsync_internal.captures as c where c.relation = v_relation;
-        if v_changed then
-            perform vsync_internal.sync_capture(v_relation);
-        elsif v_capture.id is not null and vsync_internal.install_triggers(v_capture.id, v_relation) > 0 then
+        if not v_changed and v_capture.id is not null and vsync_internal.install_triggers(v_capture.id, v_relation) > 0 then
             -- a trigger was dropped: what happened since is unknown
             perform vsync_internal.review(v_relation, 'R');
         end if;
         -- a whole row reads differently when a column comes, goes, or changes its name or type
         perform vsync_internal.review(v_relation, 'R', whole_row => true);
     end loop;
+    for v_version_id in
+        select distinct r.id from pg_event_trigger_ddl_commands() as d, vsync_internal.readers_of(d.classid, d.objid) as r (id)
+        where d.command_tag in ('CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE') order by 1
+    loop
+        exit when vsync_internal.is_restored();
+        perform vsync_internal.follow_definition(v_version_id);
+    end loop;
 end
 $$;
-comment on function vsync_internal.follow_ddl() is 'follows renames, attached partitions and dropped triggers of captured relations';
+comment on function vsync_internal.follow_ddl() is
+'follows renames, attached partitions and dropped triggers of captured relations, and views, functions and types that are replaced';
 
 create function vsync_internal.notice_drop()
 returns event_trigger
@@ -147,7 +135,8 @@ comment on function vsync_internal.notice_drop() is 'marks embeddings broken who
 do $$
 begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        create event trigger vsync_follow_ddl on ddl_command_end when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER')
+        create event trigger vsync_follow_ddl on ddl_command_end 
+            when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER', 'CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE')
             execute function vsync_internal.follow_ddl();
         create event trigger vsync_notice_drop on sql_drop execute function vsync_internal.notice_drop();
     end if;

@@ -149,8 +149,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_root regclass := (document ->> 'root_oid')::oid::regclass;
     v_message text;
+    v_hidden regclass;
 begin
     begin
         set local row_security = off;
@@ -158,8 +158,12 @@ begin
         set local row_security = on;
     exception when insufficient_privilege then
         get stacked diagnostics v_message = message_text;
+        select r.relation into v_hidden from (
+            select (document ->> 'root_oid')::oid::regclass union all
+            select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(document -> 'dependencies') as d) as r (relation)
+        order by has_table_privilege(r.relation, 'select') limit 1;
         perform vsync_internal.raise('VS002', 'the document cannot be read by its owner', v_message,
-            format('grant select on %s to %I', v_root, current_user));
+            format('grant select on %s to %I', v_hidden, current_user));
     end;
     return true;
 end

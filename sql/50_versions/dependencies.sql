@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_new vsync_internal.dependencies[];
+    v_gone bigint;
     v_count bigint;
 begin
     v_new := array(
@@ -15,19 +16,16 @@ begin
             select jsonb_build_object('number', 0, 'relation_oid', analysis -> 'root_oid', 'alias', analysis -> 'root_name', 'keys', analysis -> 'keys',
                 'columns', analysis -> 'columns', 'whole_row', analysis -> 'whole_row', 'declared', false, 'path', '[]'::jsonb)
             union all select * from jsonb_array_elements(analysis -> 'dependencies')) as a (d));
-    if exists (select from vsync_internal.dependencies as d join unnest(v_new) as n using (version_id, number)
-        where jsonb_array_length(d.keys) <> jsonb_array_length(n.keys) or d.relation <> n.relation)
-        or cardinality(v_new) <> (select count(*) from vsync_internal.dependencies as d where d.version_id = put_dependencies.version_id
-            having count(*) > 0) then
-        perform vsync_internal.raise('VS203', 'the document depends on other columns now', 'What leads to its rows is not what it was when the embedding was created.',
-            'Drop the embedding and create it again.');
-    end if;
+    delete from vsync_internal.dependencies as d
+    where d.version_id = put_dependencies.version_id and not exists (
+        select from unnest(v_new) as n where n.number = d.number and n.relation = d.relation and jsonb_array_length(n.keys) = jsonb_array_length(d.keys));
+    get diagnostics v_gone = row_count;
     insert into vsync_internal.dependencies as d select (unnest(v_new)).*
     on conflict on constraint dependencies_pkey do update
     set keys = excluded.keys, columns = excluded.columns, whole_row = excluded.whole_row, alias = excluded.alias, path = excluded.path
     where (d.keys, d.columns, d.whole_row, d.path) is distinct from (excluded.keys, excluded.columns, excluded.whole_row, excluded.path);
     get diagnostics v_count = row_count;
-    return v_count > 0;
+    return v_gone + v_count > 0;
 end
 $$;
 comment on function vsync_internal.put_dependencies(int, jsonb) is

@@ -1,0 +1,86 @@
+create function vsync_internal.reanalyse(version_id int)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = reanalyse.version_id);
+    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = v_version.embedding);
+    v_analysis jsonb;
+    v_relation regclass;
+    v_statement text;
+    v_before vsync_internal.dependencies[] := array(
+        select d from vsync_internal.dependencies as d where d.version_id = reanalyse.version_id order by d.number);
+begin
+    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
+    into v_analysis using format('vsync_data.%I', v_version.data || '_document')::regclass;
+    if (v_analysis ->> 'root_oid')::oid <> v_embedding.root or jsonb_array_length(v_analysis -> 'keys') <> jsonb_array_length(v_version.keys) then
+        perform vsync_internal.raise('VS203', 'the document has another key now', format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
+            'Drop the embedding and create it again.');
+    end if;
+    update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
+    if not vsync_internal.put_dependencies(version_id, v_analysis) then
+        return false;
+    end if;
+    -- a path may lead elsewhere now, in a view that was replaced
+    for v_statement in
+        select format('drop function if exists vsync_data.%I(text[], text, int)', v_version.data || '_delta_' || d.number) from unnest(v_before) as d where d.number > 0
+        union all select u.s from unnest(vsync_internal.delta_ddl(v_analysis, v_version.data)) as u (s)
+        union all select format('alter function vsync_data.%I(text[], text, int) owner to %I', v_version.data || '_delta_' || (d ->> 'number'), v_embedding.owner)
+            from jsonb_array_elements(v_analysis -> 'dependencies') as d
+    loop
+        execute v_statement;
+    end loop;
+    for v_relation in
+        select distinct d.relation from unnest(v_before || array(select d from vsync_internal.dependencies as d where d.version_id = reanalyse.version_id)) as d order by 1
+    loop
+        perform vsync_internal.sync_capture(v_relation);
+    end loop;
+    return true;
+end
+$$;
+comment on function vsync_internal.reanalyse(int) is
+'reads a version''s stored document again and follows what it depends on now; returns whether anything is different';
+
+create function vsync_internal.readers_of(class oid, object oid)
+returns setof int
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive reader as (
+        select v.id, to_regclass(format('vsync_data.%I', v.data || '_document'))::oid as view from vsync_internal.versions as v where v.state <> 'dropped'
+        union
+        select r.id, d.refobjid from reader as r join pg_rewrite as w on w.ev_class = r.view
+        join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+        join pg_class as c on c.oid = d.refobjid and c.relkind = 'v')
+    select distinct r.id from reader as r
+    where class = 'pg_class'::regclass and r.view = object
+        or class in ('pg_proc'::regclass, 'pg_type'::regclass) and exists (
+            select from pg_rewrite as w join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+            where w.ev_class = r.view and d.refclassid = class and d.refobjid = object)
+        or class = 'pg_type'::regclass and exists (
+            select from vsync_internal.dependencies as d join pg_attribute as a on a.attrelid = d.relation and a.attname = any (d.columns)
+            where d.version_id = r.id and a.atttypid = object)
+$$;
+comment on function vsync_internal.readers_of(oid, oid) is 'versions whose document reads a view, a function or a type, itself or through views';
+
+create function vsync_internal.follow_definition(version_id int)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.reanalyse(version_id);
+    insert into vsync_internal.log (slot, version_id, op) values (vsync_internal.slot(), follow_definition.version_id, 'R');
+    return true;
+exception when sqlstate 'VS201' or sqlstate 'VS202' or sqlstate 'VS203' or sqlstate 'VS204' or sqlstate 'VS205' then
+    update vsync_internal.progress as p set broken = format('its document cannot be followed any more: %s', sqlerrm)
+    where p.version_id = follow_definition.version_id;
+    return false;
+end
+$$;
+comment on function vsync_internal.follow_definition(int) is
+'a view, function or type that the document reads was replaced: every document may read differently. Marks the version broken where it cannot be followed';
