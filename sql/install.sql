@@ -27,6 +27,7 @@
 \ir 50_versions/python.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
+\ir 50_versions/readers.sql
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
