@@ -43,6 +43,8 @@
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
+\ir 80_observe/audit_compare.sql
+\ir 80_observe/audit.sql
 \ir 80_observe/doctor/01_capture_triggers.sql
 \ir 80_observe/doctor/02_broken.sql
 \ir 80_observe/doctor/03_failures.sql

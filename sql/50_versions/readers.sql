@@ -28,7 +28,14 @@ begin
             e'begin\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend',
             format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.%1$I', ' and '))),
         format('create function vsync_data.%I() returns bigint %s as %L', data || '_count', v_as_owner, format(
-            e'begin\n    return (select pg_catalog.count(*) from %s as d);\nend', v_document))];
+            e'begin\n    return (select pg_catalog.count(*) from %s as d);\nend', v_document)),
+        format('create function vsync_data.%I(after_key text, max_keys int) returns table (key text, hash bytea) %s as %L', data || '_hashes', v_as_owner, format(
+            e'#variable_conflict use_column\nbegin\n    if $2 is null then\n        return query select %1$s, %2$s from %3$s as d;\n'
+            '    elsif $1 is null then\n        return query select %1$s, %2$s from %3$s as d order by %4$s limit $2;\n'
+            '    else\n        return query select %1$s, %2$s from %3$s as d where (%4$s) > (select %5$s) order by %4$s limit $2;\n    end if;\nend',
+            vsync_internal.key_text(keys, 'd'),
+            'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
+            v_document, v_columns, vsync_internal.key_values(keys, '$1')))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
@@ -43,5 +50,5 @@ returns text[]
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array['_render', '_keys', '_missing', '_count'] $$;
+as $$ select array['_render', '_keys', '_missing', '_count', '_hashes'] $$;
 comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';
