@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import drain, freshness, pipeline, writers
+from tests.bench import audit, drain, freshness, pipeline, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "writers": writers.figures,
     "freshness": freshness.figures,
     "memory": freshness.memory,
+    "audit": audit.figures,
 }
 
 

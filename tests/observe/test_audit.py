@@ -1,17 +1,33 @@
 """The audit finds exactly the damage done behind vsync's back, and with repair a worker puts exactly that right."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from shop import Connection, declare, open_shop, refused, register, rows, run, value
+from races.steps import blocked, in_background, wait_until
+from shop import DOCUMENT, Connection, declare, open_shop, refused, register, rows, run, value
 
 PRODUCTS = 40
 CLEAN = (PRODUCTS, 0, 0, 0, 0, 0)
-LONG = "update shop.products set title = (select string_agg('word ' || id || ' ' || i, '. ') from generate_series(1, 30) i)"
+LONG = (
+    "update shop.products set title = "
+    "(select string_agg('word ' || id || ' ' || i, '. ') from generate_series(1, 30) as i)"
+)
 CHUNKED = '{"tokens": 40}'
 VECTORS = "vsync_data.catalog_v1"
+COUNTS = ("checked", "missing", "extra", "stale", "mixed", "held")
+VSYNC = [sys.executable, "-c", "from vsync_admin.cli import app; app()"]
+
+
+def untriggered(event: str, statement: str) -> str:
+    trigger = f"trigger vsync_{event}"
+    return f"alter table shop.products disable {trigger}; {statement};alter table shop.products enable always {trigger}"
+
 
 # what is done, (missing, extra, stale, mixed) it makes, texts the repair embeds
 TAMPERED: dict[str, tuple[str, tuple[int, int, int, int], int]] = {
@@ -27,29 +43,27 @@ TAMPERED: dict[str, tuple[str, tuple[int, int, int, int], int]] = {
     ),
     "renumber a chunk": (f"update {VECTORS} set chunk = 1 where id = 7", (0, 0, 1, 0), 0),
     "store a row that is no document": (
-        f"insert into {VECTORS} select -1, chunk, chunks, content, content_hash, document_hash, embedding, truncated, "
-        f"token, captured_at, embedded_at, worker from {VECTORS} where id < 2",
+        f"create table t as select * from {VECTORS} where id = 1; update t set id = -1; insert into {VECTORS} table t",
         (0, 1, 0, 0),
         0,
     ),
     "move a row to another key": (f"update {VECTORS} set id = -id where id < 4", (3, 3, 0, 0), 0),
     "insert without triggers": (
-        "alter table shop.products disable trigger vsync_insert;"
-        "insert into shop.products values (100, 'new'), (101, ''), (102, null);"
-        "alter table shop.products enable always trigger vsync_insert",
+        untriggered("insert", "insert into shop.products values (100, 'new'), (101, ''), (102, null)"),
         (1, 0, 0, 0),
         1,
     ),
     "update without triggers": (
-        "alter table shop.products disable trigger vsync_update;"
-        "update shop.products set title = 'changed ' || id where id < 5; update shop.products set title = '' where id = 9;"
-        "alter table shop.products enable always trigger vsync_update",
+        untriggered(
+            "update",
+            "update shop.products set title = case when id < 9 then 'changed ' || id else '' end "
+            "where id in (1, 2, 3, 4, 9)",
+        ),
         (0, 1, 4, 0),
         4,
     ),
     "delete without triggers": (
-        "alter table shop.products disable trigger vsync_delete; delete from shop.products where id < 6;"
-        "alter table shop.products enable always trigger vsync_delete",
+        untriggered("delete", "delete from shop.products where id < 6"),
         (0, 5, 0, 0),
         0,
     ),
@@ -75,7 +89,11 @@ TAMPERED_CHUNKS: dict[str, tuple[str, tuple[int, int, int, int], int]] = {
         (0, 0, 0, 1),
         0,
     ),
-    "edit all document hashes alike": (f"update {VECTORS} set document_hash = sha256('x') where id = 3", (0, 0, 1, 0), 0),
+    "edit all document hashes alike": (
+        f"update {VECTORS} set document_hash = sha256('x') where id = 3",
+        (0, 0, 1, 0),
+        0,
+    ),
 }
 
 
@@ -98,7 +116,9 @@ def paged(db: Connection, repair: bool = False, size: int = 7) -> tuple[int, ...
     """Return the same, summed over pages of at most some keys."""
     after, sums = None, [0] * 6
     for _ in range(10_000):
-        query = "select next_key, checked, missing, extra, stale, mixed, held from vsync_internal.audit_page(1, %s, %s, %s)"
+        query = (
+            "select next_key, checked, missing, extra, stale, mixed, held from vsync_internal.audit_page(1, %s, %s, %s)"
+        )
         ((after, *counts),) = rows(db, query, after, size, repair)
         sums = [total + count for total, count in zip(sums, counts, strict=True)]
         if after is None:
@@ -169,7 +189,7 @@ def test_one_call_finds_and_repairs_all_kinds_together(shop: Connection) -> None
 @pytest.mark.parametrize("name", ["catalog", "other"])
 def test_a_vector_of_another_model_is_mixed(shop: Connection, tiny_model_other: Path, name: str) -> None:
     register(shop, tiny_model_other, "other")
-    shop.execute(f"select vsync.create_embedding('other', '{DOCUMENT_AGAIN}', 'other')".encode())
+    shop.execute(f"select vsync.create_embedding('other', '{DOCUMENT}', 'other')".encode())
     shop.execute("call vsync.work()")
     both = {"catalog": VECTORS, "other": "vsync_data.other_v1"}
     mine, others = both.pop(name), both.popitem()[1]
@@ -181,15 +201,15 @@ def test_a_vector_of_another_model_is_mixed(shop: Connection, tiny_model_other: 
     shop.execute("call vsync.work()")
     assert audited(shop, embedding=name) == CLEAN
     assert rows(shop, f"select embedding::text from {others} order by id") == good
-    assert value(shop, f"select count(*) from {mine} as v join {others} as o using (id) where v.embedding = o.embedding") == 0
-
-
-DOCUMENT_AGAIN = "select id, title as content from shop.products"
+    assert (
+        value(shop, f"select count(*) from {mine} as v join {others} as o using (id) where v.embedding = o.embedding")
+        == 0
+    )
 
 
 def test_the_same_network_under_another_name_is_no_other_model(shop: Connection, tiny_model: Path) -> None:
     register(shop, tiny_model, "twin")
-    shop.execute(f"select vsync.create_embedding('other', '{DOCUMENT_AGAIN}', 'twin')".encode())
+    shop.execute(f"select vsync.create_embedding('other', '{DOCUMENT}', 'twin')".encode())
     shop.execute("call vsync.work()")
     assert audited(shop) == CLEAN
 
@@ -204,9 +224,13 @@ def test_what_waits_for_a_worker_differs_and_repair_does_no_harm(shop: Connectio
     assert embedded(shop) - before == 2
 
 
-def test_a_document_that_cannot_be_rendered_differs_and_the_others_are_compared(db: Connection, tiny_model: Path) -> None:
+def test_a_document_that_cannot_be_rendered_differs_and_the_others_are_compared(
+    db: Connection, tiny_model: Path
+) -> None:
     open_shop(db, tiny_model, PRODUCTS)
-    declare(db, document="select id, title || 10 / (id - 20) as content from shop.products where id <> 20 or hidden = 'x'")
+    declare(
+        db, document="select id, title || 10 / (id - 20) as content from shop.products where id <> 20 or hidden = 'x'"
+    )
     db.execute("call vsync.work()")
     assert audited(db) == (PRODUCTS - 1, 0, 0, 0, 0, 0)
     db.execute("update shop.products set hidden = 'x' where id = 20")
@@ -221,8 +245,9 @@ def test_a_document_that_cannot_be_rendered_differs_and_the_others_are_compared(
 def test_keys_of_several_columns_and_of_text_are_paged_in_their_own_order(db: Connection, tiny_model: Path) -> None:
     register(db, tiny_model)
     db.execute('create table places (name text collate "en-x-icu", day date, body text, primary key (name, day))')
-    fill = "insert into places select n, date '2024-01-01' + i, n || i from unnest(%s::text[]) as n, generate_series(1, 5) as i"
-    db.execute(fill, (["b", "A", "a", "B", "Ä", "é", "z", "_", '"quoted"'],))
+    names = "unnest(%s::text[]) as n, generate_series(1, 5) as i"
+    fill = f"insert into places select n, date '2024-01-01' + i, n || i from {names}"
+    run(db, fill, ["b", "A", "a", "B", "Ä", "é", "z", "_", '"quoted"'])
     declare(db, document="select name, day, body as content from places")
     db.execute("call vsync.work()")
     db.execute("set datestyle = 'SQL, DMY'")
@@ -236,18 +261,14 @@ def test_keys_of_several_columns_and_of_text_are_paged_in_their_own_order(db: Co
 
 def test_one_call_reads_one_snapshot(shop: Connection, connect: Callable[..., Connection]) -> None:
     """Writes that commit while the audit reads do not show, whichever side it has read by then."""
-    shop.execute("create function shop.title_of(id int, title text) returns text language sql immutable as 'select title'")
+    head = "create or replace function shop.title_of(id int, title text) returns text immutable language"
+    run(shop, f"{head} sql as 'select title'")
     declare(shop, "slow", "select id, shop.title_of(id, title) as content from shop.products")
     shop.execute("call vsync.work()")
-    shop.execute(
-        "create or replace function shop.title_of(id int, title text) returns text language plpgsql immutable as "
-        "$$ begin perform pg_advisory_xact_lock_shared(77); return title; end $$"
-    )
+    run(shop, f"{head} plpgsql as 'begin perform pg_advisory_xact_lock_shared(77); return title; end'")
     shop.execute("call vsync.work()")
     other = connect()
     other.execute("select pg_advisory_lock(77)")
-    from races.steps import blocked, in_background, wait_until
-
     reader = connect()
     result = in_background(lambda: audited(reader, embedding="slow"))
     wait_until(lambda: blocked(shop, reader), "the audit")
@@ -265,23 +286,17 @@ def test_code_put_off_to_the_commit_runs_without_rights(
     mallory = connect(user=owner)
     declare(mallory)
     db.execute("call vsync.work()")
-    mallory.execute("create table shop.trap (id int); grant all on shop.trap to public; grant usage on schema shop to public")
-    mallory.execute(
-        "create function shop.spring() returns trigger language plpgsql as "
-        "$$ begin raise exception 'sprung as %', current_user; end $$"
-    )
-    mallory.execute(
-        "create constraint trigger spring after insert on shop.trap deferrable initially deferred "
-        "for each row execute function shop.spring()"
-    )
-    mallory.execute(
-        "create or replace function vsync_data.catalog_v1_hashes(after_key text, max_keys int) "
-        "returns table (key text, hash bytea) language plpgsql as "
-        "$$ begin insert into shop.trap values (1); return; end $$"
-    )
-    for query in ("select * from vsync.audit('catalog')", "select * from vsync_internal.audit_page(1, null, 10, false)"):
-        with pytest.raises(Exception, match="sprung as vsync_sandbox"):
-            db.execute(query.encode())
+    mallory.execute("create table shop.trap (id int)")
+    body = "$$ begin raise exception 'sprung as %', current_user; end $$"
+    run(mallory, f"create function shop.spring() returns trigger language plpgsql as {body}")
+    trap = "constraint trigger spring after insert on shop.trap deferrable initially deferred"
+    run(mallory, f"create {trap} for each row execute function shop.spring()")
+    head = "vsync_data.catalog_v1_hashes(after_key text, max_keys int) returns table (key text, hash bytea)"
+    body = "$$ begin insert into shop.trap values (1); return; end $$"
+    run(mallory, f"create or replace function {head} language plpgsql security definer as {body}")
+    for call in ("vsync.audit('catalog')", "vsync_internal.audit_page(1, null, 10, false)"):
+        with pytest.raises(psycopg.errors.RaiseException, match="sprung as vsync_sandbox"):
+            run(db, f"select * from {call}")
 
 
 def test_unknown_and_broken_embeddings_and_versions_are_refused(shop: Connection) -> None:
@@ -299,3 +314,21 @@ def test_an_operator_audits_and_repairs_and_needs_no_right_on_the_table(
     assert audited(operator, repair=True) == (PRODUCTS, 1, 0, 0, 0, 0)
     operator.execute("call vsync.work()")
     assert audited(operator) == CLEAN
+
+
+def test_the_command_goes_by_pages_and_exits_with_4_until_it_may_repair(shop: Connection, dsn: str) -> None:
+    assert audit_command(dsn, "catalog") == (0, [{"version": 1, **dict(zip(COUNTS, CLEAN, strict=True))}])
+    run(shop, f"delete from {VECTORS} where id < 4")
+    counts = {**dict(zip(COUNTS, CLEAN, strict=True)), "missing": 3}
+    assert audit_command(dsn, "catalog") == (4, [{"version": 1, **counts}])
+    assert audit_command(dsn, "catalog", "--repair") == (0, [{"version": 1, **counts}])
+    shop.execute("call vsync.work()")
+    assert audit_command(dsn, "catalog")[0] == 0
+    assert audit_command(dsn, "catalogue")[0] == 1
+
+
+def audit_command(dsn: str, *arguments: str) -> tuple[int, list[dict[str, int]]]:
+    done = subprocess.run(
+        [*VSYNC, "audit", *arguments, "-d", dsn, "--json"], capture_output=True, text=True, check=False
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else []
