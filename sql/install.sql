@@ -27,6 +27,7 @@
 \ir 50_versions/python.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
+\ir 50_versions/readers.sql
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
@@ -43,6 +44,8 @@
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
+\ir 80_observe/audit_compare.sql
+\ir 80_observe/audit.sql
 \ir 80_observe/doctor/01_capture_triggers.sql
 \ir 80_observe/doctor/02_broken.sql
 \ir 80_observe/doctor/03_failures.sql

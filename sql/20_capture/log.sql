@@ -29,9 +29,11 @@ comment on table vsync_internal.fold_state is 'all transactions visible in this 
 
 create table vsync_internal.identity (
     system_identifier bigint not null,
-    database oid not null
+    database oid not null,
+    timeline int not null
 );
 comment on table vsync_internal.identity is 'the database this state was written in: another one means that it was restored';
+comment on column vsync_internal.identity.timeline is 'of the WAL: another one means that a standby was promoted, or a backup recovered to a point in time';
 
 create function vsync_internal.identity()
 returns vsync_internal.identity
@@ -39,7 +41,12 @@ language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-as $$ select c.system_identifier, d.oid from pg_control_system() as c, pg_database as d where d.datname = current_database() $$;
+as $$
+    -- the control file learns of a promotion only with the next checkpoint
+    select c.system_identifier, d.oid, case when pg_is_in_recovery() then (select i.timeline from vsync_internal.identity as i)
+        else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end
+    from pg_control_system() as c, pg_database as d where d.datname = current_database()
+$$;
 comment on function vsync_internal.identity() is 'the identity of this database';
 
 create function vsync_internal.sign()
@@ -95,7 +102,17 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     -- a restore fills the tables in any order, and a capture is never made before the identity is written
-    select exists (select from vsync_internal.identity as i where i.* is distinct from vsync_internal.identity())
+    select exists (select from vsync_internal.identity as i, vsync_internal.identity() as n
+            where (i.system_identifier, i.database) is distinct from (n.system_identifier, n.database))
         or exists (select from vsync_internal.captures) and not exists (select from vsync_internal.identity)
 $$;
 comment on function vsync_internal.is_restored() is 'whether a dump is being, or was, restored here and no worker has adopted it yet';
+
+create function vsync_internal.is_promoted()
+returns boolean
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select exists (select from vsync_internal.identity as i where i.timeline is distinct from (vsync_internal.identity()).timeline) $$;
+comment on function vsync_internal.is_promoted() is 'whether this was another server''s standby, or a backup of it, and no worker has adopted it yet';

@@ -5,11 +5,17 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not vsync_internal.is_restored() or not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
+    if not vsync_internal.is_restored() and not vsync_internal.is_promoted() or not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
         return false;
     end if;
     if not vsync_internal.is_restored() then
-        return false;
+        -- transaction ids live on, and log and queue with them
+        update vsync_internal.identity as i set timeline = (vsync_internal.identity()).timeline where vsync_internal.is_promoted();
+        if not found then
+            return false;
+        end if;
+        update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
+        return true;
     end if;
     -- transaction ids of another cluster mean nothing here; every row is looked at again instead
     delete from vsync_internal.log;
@@ -27,7 +33,8 @@ begin
 end
 $$;
 comment on function vsync_internal.adopt() is
-'notices that this database was restored from another, and starts over: log and queue are emptied, every document is compared. Returns whether it did';
+'notices that this database was restored from another, or its server promoted: every document is compared. After a restore log and queue
+are emptied first. Returns whether it did';
 
 create function vsync_internal.duties(embedding name default null)
 returns table (version_id int, model_id int, model_spec jsonb, chunk jsonb, fresh boolean, backlog boolean, backfilling boolean, wants_index boolean)

@@ -32,7 +32,7 @@ begin
         where m.version_id = v_version.id and m.key = any (v_given) and m.token = publish.token order by m.key for update);
     execute format($sql$
         with given as materialized (
-            select r.*, m.captured_at, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash, %1$s
+            select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash, %1$s
             from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
                 truncated boolean, fresh boolean)
             join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
@@ -47,14 +47,14 @@ begin
             using (select %4$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %4$s) as k
             where %5$s and v.chunk > k.last and v.token <= $3),
         written as (
-            insert into vsync_data.%3$I as v (%4$s, chunk, content, content_hash, document_hash, embedding, truncated, token,
+            insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, truncated, token,
                 captured_at, embedded_at, worker)
-            select %4$s, s.chunk, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
+            select %4$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
                 s.captured_at, clock_timestamp(), pg_backend_pid()
             from sourced as s where s.key in (select w.key from whole as w)
             order by %4$s, s.chunk
             on conflict (%4$s, chunk) do update
-            set content = excluded.content, content_hash = excluded.content_hash, document_hash = excluded.document_hash,
+            set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash, document_hash = excluded.document_hash,
                 embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
                 captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)

@@ -79,6 +79,34 @@ $$;
 comment on function vsync_internal.call_delta(name, int, text[], text, int) is
 'a page of the documents'' keys that a dependency''s tuples lead to, in key order after after_key, from a role without rights';
 
+create function vsync_internal.call_hashes(data name, after_key text, max_keys int)
+returns table (key text, hash bytea)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
+    return query execute format('select h.key, h.hash from vsync_data.%I($1, $2) as h', data || '_hashes') using after_key, max_keys;
+end
+$$;
+comment on function vsync_internal.call_hashes(name, text, int) is
+'sha256 of the documents'' texts (null: no text), in key order after after_key, or of all where max_keys is null, from a role without rights';
+
+create function vsync_internal.call_deferred()
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    set constraints all immediate;
+    return true;
+end
+$$;
+comment on function vsync_internal.call_deferred() is 'what an owner''s code put off to the commit, from a role without rights';
+
 do $$
 declare
     v_caller regprocedure;
@@ -86,7 +114,7 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta')
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_deferred')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
         end loop;

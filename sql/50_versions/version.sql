@@ -69,7 +69,7 @@ begin
         perform vsync_internal.raise('VS001', 'the model has too many dimensions for an index',
             format('It has %s; pgvector indexes at most 2000.', v_dimensions), 'Use index => ''{"type": "none"}''.');
     end if;
-    execute format('create table vsync_data.%1$I (%2$s, chunk int not null, content text not null, content_hash bytea not null, '
+    execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
         'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, truncated boolean not null, token bigint not null, '
         'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
         v_data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',

@@ -166,7 +166,9 @@ def test_search_finds_the_nearest(dsn: str, embedding: None):
     assert '{"id":2}' in vsync(dsn, "search", "notes_search", "two").stdout
 
 
-@pytest.mark.parametrize("command", ["status", "doctor", "search", "worker", "demo", "model add", "embedding create"])
+@pytest.mark.parametrize(
+    "command", ["status", "doctor", "search", "worker", "demo", "audit", "model add", "embedding create"]
+)
 def test_every_command_explains_itself(command: str):
     done = subprocess.run([*VSYNC, *command.split(), "--help"], capture_output=True, text=True, check=True)
     assert "--json" in done.stdout

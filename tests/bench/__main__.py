@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import drain, fanout, freshness, pipeline, writers
+from tests.bench import audit, drain, fanout, freshness, pipeline, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "freshness": freshness.figures,
     "fanout": fanout.figures,
     "memory": freshness.memory,
+    "audit": audit.figures,
 }
 
 

@@ -1,0 +1,54 @@
+create function vsync_internal.reader_ddl(keys jsonb, data name)
+returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_as_owner text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = ''UTC'' '
+        'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
+        'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
+    v_columns text := vsync_internal.key_list(keys, 'd.%1$I');
+    v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k', vsync_internal.key_values(keys, 'u.key'));
+    v_document text := format('vsync_data.%I', data || '_document');
+    v_statements text[];
+begin
+    -- $n and not names: the document may have an output of any name
+    v_statements := array[
+        format('create function vsync_data.%I(keys text[]) returns table (key text, content text) %s as %L', data || '_render', v_as_owner, format(
+            e'#variable_conflict use_column\nbegin\n    return query select %s, d.content::pg_catalog.text from %s as d where %s;\nend',
+            vsync_internal.key_text(keys, 'd'), v_document,
+            format(case when jsonb_array_length(keys) = 1 then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
+                v_columns, vsync_internal.key_list(keys, 'k.%1$I'), format(v_typed, '$1')))),
+        format('create function vsync_data.%I(after_key text, max_keys int) returns text[] %s as %L', data || '_keys', v_as_owner, format(
+            e'begin\n    if $1 is null then\n        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'
+            '    end if;\n    return array(select %1$s from (select %2$s from %3$s as d where (%2$s) > (select %4$s) order by %2$s limit $2) as s);\nend',
+            vsync_internal.key_text(keys, 's'), v_columns, v_document, vsync_internal.key_values(keys, '$1'))),
+        format('create function vsync_data.%I(keys text[]) returns text[] %s as %L', data || '_missing', v_as_owner, format(
+            e'begin\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend',
+            format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.%1$I', ' and '))),
+        format('create function vsync_data.%I() returns bigint %s as %L', data || '_count', v_as_owner, format(
+            e'begin\n    return (select pg_catalog.count(*) from %s as d);\nend', v_document)),
+        format('create function vsync_data.%I(after_key text, max_keys int) returns table (key text, hash bytea) %s as %L', data || '_hashes', v_as_owner, format(
+            e'#variable_conflict use_column\nbegin\n    if $2 is null then\n        return query select %1$s, %2$s from %3$s as d;\n'
+            '    elsif $1 is null then\n        return query select %1$s, %2$s from %3$s as d order by %4$s limit $2;\n'
+            '    else\n        return query select %1$s, %2$s from %3$s as d where (%4$s) > (select %5$s) order by %4$s limit $2;\n    end if;\nend',
+            vsync_internal.key_text(keys, 'd'),
+            'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
+            v_document, v_columns, vsync_internal.key_values(keys, '$1')))];
+    return v_statements || array(
+        select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
+        from unnest(vsync_internal.reader_suffixes()) as f (suffix),
+            (values ('revoke all', 'from public'), ('grant execute', format('to %I', vsync_internal.renderer()))) as a (what, whom));
+end
+$$;
+comment on function vsync_internal.reader_ddl(jsonb, name) is
+'statements that create what reads documents: security definer and created by the embedding''s owner, so with that role''s rights';
+
+create function vsync_internal.reader_suffixes()
+returns text[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select array['_render', '_keys', '_missing', '_count', '_hashes'] $$;
+comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';

@@ -1,0 +1,96 @@
+"""A streaming standby is promoted while the primary is written to and worked on, and takes over from there."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+import psycopg
+import pytest
+
+from chaos.rest import assert_at_rest
+from fix_cluster import Connection
+from races.steps import declare, in_background, make_table, put, run, scalar, stored, wait_until
+from vsync_admin import cluster as clusters
+from vsync_admin.cluster import Cluster
+from vsync_admin.processes import run_as_database_user
+
+ROWS = 300
+WAITING = "select (select count(*) from vsync_internal.log), (select count(*) from vsync_internal.marks)"
+FOUND = "select missing, extra, stale, mixed from vsync.audit('found')"
+
+
+def session(cluster: Cluster) -> Connection:
+    return psycopg.connect(cluster.dsn("vsync"), autocommit=True)
+
+
+@pytest.fixture
+def standby(crash_cluster: Cluster, tiny_model: Path) -> Iterator[Cluster]:
+    """A standby that streams from the primary, `crash_cluster`, which has the embedding `found`."""
+    with session(crash_cluster) as s:
+        make_table(s, tiny_model)
+        declare(s)
+        s.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 402) as g")
+        s.execute("call vsync.work()")
+    copy = Cluster(crash_cluster.server, Path(f"{crash_cluster.directory}-standby"), crash_cluster.settings)
+    try:
+        backup: list[str | Path] = [copy.server.bindir / "pg_basebackup", "-D", copy.data, "-R", "-c", "fast"]
+        run_as_database_user([*backup, "-d", crash_cluster.dsn()])
+        clusters.create(copy)
+        clusters.start(copy)
+        yield copy
+    finally:
+        clusters.destroy(copy)
+
+
+def promote(primary: Cluster, standby: Cluster) -> None:
+    """Take the primary away and let the standby take over."""
+    clusters.stop(primary, "immediate")
+    run_as_database_user([standby.server.bindir / "pg_ctl", "promote", "-w", "-D", standby.data])
+
+
+def test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing(
+    crash_cluster: Cluster, standby: Cluster
+) -> None:
+    stop, written = Event(), [0]
+
+    def write() -> None:
+        with suppress(psycopg.OperationalError), session(crash_cluster) as s:
+            while not stop.is_set():
+                written[0] += 1
+                put(s, written[0] % (ROWS + 50), f"changed {written[0]}")
+                s.execute("delete from shop.items where id = %s", [written[0] * 7 % ROWS])
+
+    def work() -> None:
+        with suppress(psycopg.OperationalError), session(crash_cluster) as s:
+            while not stop.is_set():
+                s.execute("call vsync.work(duration => '200 ms')")
+
+    with session(crash_cluster) as s:
+        s.execute("alter table shop.items disable trigger all")
+        s.execute("update shop.items set body = 'not captured' where id = 400")
+        s.execute("delete from shop.items where id = 401")
+        s.execute("insert into shop.items values (403, 'not captured either')")
+        for event in ("insert", "update", "delete", "truncate"):
+            run(s, f"alter table shop.items enable always trigger vsync_{event}")
+    running = [in_background(part) for part in (write, work)]
+    try:
+        wait_until(lambda: written[0] > 1000, "the writer")
+        with session(standby) as s:
+            assert scalar(s, "select vsync_internal.is_promoted() or vsync_internal.is_restored()") is False
+        promote(crash_cluster, standby)
+    finally:
+        stop.set()
+    for future in running:
+        future.result(60)
+    with session(standby) as s:
+        waiting = s.execute(WAITING).fetchall()
+        assert scalar(s, "select vsync_internal.is_restored()") is False
+        assert scalar(s, "select vsync_internal.adopt()") is True
+        assert s.execute(WAITING).fetchall() == waiting
+        assert scalar(s, "select vsync_internal.adopt()") is False
+        assert_at_rest(s)
+        assert stored(s).keys() & {400, 401, 402, 403} == {400, 402, 403}
+        assert s.execute(FOUND).fetchall() == [(0, 0, 0, 0)]
+        put(s, 1, "written after the promotion")
+        assert_at_rest(s)
