@@ -8,6 +8,7 @@
 \ir 10_models/register.sql
 \ir 10_models/embed.sql
 \ir 50_versions/tables.sql
+\ir 50_versions/find.sql
 \ir 50_versions/keys.sql
 \ir 20_capture/log.sql
 \ir 20_capture/capture.sql
@@ -28,9 +29,13 @@
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/readers.sql
+\ir 50_versions/declare.sql
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
+\ir 50_versions/add.sql
+\ir 50_versions/activate.sql
+\ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql

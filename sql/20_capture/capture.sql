@@ -227,7 +227,7 @@ begin
     insert into vsync_internal.feeds (relation, capture, keys, columns)
     select distinct d.relation, e.capture, vsync_internal.feed_keys(d.keys), '{}'::name[]
     from vsync_internal.dependencies as d
-    join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+    join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped' and v.following
     join vsync_internal.embeddings as e on e.name = v.embedding and e.capture <> 'manual'
     where d.relation = sync_feeds.relation and d.feed_id is null
     on conflict do nothing;
@@ -235,7 +235,7 @@ begin
     from vsync_internal.versions as v
     join vsync_internal.embeddings as e on e.name = v.embedding
     join vsync_internal.feeds as f on f.capture = e.capture
-    where d.relation = sync_feeds.relation and d.feed_id is null and v.id = d.version_id and v.state <> 'dropped'
+    where d.relation = sync_feeds.relation and d.feed_id is null and v.id = d.version_id and v.state <> 'dropped' and v.following
         and f.relation = d.relation and f.keys = vsync_internal.feed_keys(d.keys);
     delete from vsync_internal.feeds as f
     where f.relation = sync_feeds.relation and not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id);

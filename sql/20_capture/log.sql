@@ -104,7 +104,7 @@ as $$
     -- a restore fills the tables in any order, and a capture is never made before the identity is written
     select exists (select from vsync_internal.identity as i, vsync_internal.identity() as n
             where (i.system_identifier, i.database) is distinct from (n.system_identifier, n.database))
-        or exists (select from vsync_internal.captures) and not exists (select from vsync_internal.identity)
+        or exists (select from vsync_internal.feeds) and not exists (select from vsync_internal.identity)
 $$;
 comment on function vsync_internal.is_restored() is 'whether a dump is being, or was, restored here and no worker has adopted it yet';
 

@@ -51,9 +51,9 @@ as $$
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     join vsync_internal.models as m on m.id = v.model_id
-    where v.state <> 'dropped' and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+    where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
         and (duties.embedding is null or v.embedding = duties.embedding)
-    order by v.id
+    order by v.state = 'active' desc, v.id
 $$;
 comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs two index probes';
 
@@ -67,7 +67,7 @@ as $$
     select exists (
         select from vsync_internal.versions as v
         join vsync_internal.progress as p on p.version_id = v.id
-        where v.state <> 'dropped' and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+        where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
             and (outstanding.embedding is null or v.embedding = outstanding.embedding)
             and (p.phase <> 'done' or vsync_internal.wants_index(v)
                 or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto

@@ -10,12 +10,8 @@ returns name
 language plpgsql
 as $$
 declare
-    v_data pg_catalog.name;
-    v_state pg_catalog.text;
-    v_message pg_catalog.text;
-    v_detail pg_catalog.text;
     v_model vsync_internal.models;
-    v_document pg_catalog.jsonb;
+    v_analysis pg_catalog.jsonb;
 begin
     if not vsync_internal.check_new_embedding(name, document, capture, index, options, if_not_exists) then
         return name;
@@ -25,37 +21,8 @@ begin
         perform vsync_internal.check_object(chunk, 'chunk');
         perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, v_model.spec));
     end if;
-    if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
-        perform vsync_internal.raise('VS001', 'standard_conforming_strings is off', 'A document query is read as standard SQL writes strings.',
-            'set standard_conforming_strings = on');
-    end if;
-    perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
-    v_data := vsync_internal.data_name(name, 1);
-    begin
-        execute pg_catalog.format('create view vsync_data.%I as %s', v_data operator(pg_catalog.||) '_document',
-            pg_catalog.regexp_replace(document, ';\s*$', ''));
-    exception when others then
-        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
-        perform vsync_internal.raise('VS201', 'the document query is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
-            pg_catalog.format('(%s)', v_state)), 'Run the query by itself in psql to see the place.');
-    end;
-    v_document := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
-        pg_catalog.format('vsync_data.%I', v_data operator(pg_catalog.||) '_document')::pg_catalog.regclass))) operator(pg_catalog.->) 'document';
-    for v_message in select w from pg_catalog.jsonb_array_elements_text(v_document operator(pg_catalog.->) 'warnings') as w loop
-        raise notice '%', v_message;
-    end loop;
-    perform vsync_internal.check_readable(v_document, v_data);
-    foreach v_message in array vsync_internal.reader_ddl(v_document operator(pg_catalog.->) 'keys', v_data) loop
-        execute v_message;
-    end loop;
-    foreach v_message in array vsync_internal.delta_ddl(v_document, v_data) loop
-        execute v_message;
-    end loop;
-    foreach v_message in array vsync_internal.plan_warnings(v_document, v_data) loop
-        raise notice '%', v_message;
-    end loop;
-    execute pg_catalog.format('grant select on vsync_data.%I to %I', v_data operator(pg_catalog.||) '_document', vsync_internal.installer());
-    return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_document);
+    v_analysis := vsync_internal.declare_document(vsync_internal.data_name(name, 1), document, options);
+    return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_analysis);
 end
 $$;
 comment on function vsync.create_embedding(name, text, name, text, jsonb, jsonb, jsonb, boolean) is
@@ -112,20 +79,7 @@ begin
             'Use capture => ''trigger'', or ''manual'' where only vsync.refresh() marks.');
     end if;
     perform vsync_internal.check_embedding_options(options);
-    perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
-    if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
-        or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
-        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and coalesce(i.value, '') !~ '^[0-9]{1,5}$')
-        or coalesce(index ->> 'type', 'hnsw') <> 'hnsw' and index ?| '{m,ef_construction}' or coalesce(index ->> 'type', 'hnsw') <> 'ivfflat' and index ? 'lists' then
-        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index), 'type is hnsw, ivfflat or none; distance is cosine, '
-            'l2 or inner_product; hnsw takes m and ef_construction, ivfflat takes lists, which are whole numbers.');
-    end if;
-    -- pgvector's own bounds, which it would tell the worker that builds the index
-    if coalesce((index ->> 'm')::int, 16) not between 2 and 100 or coalesce((index ->> 'lists')::int, 100) not between 1 and 32768
-        or coalesce((index ->> 'ef_construction')::int, 200) not between greatest(4, 2 * coalesce((index ->> 'm')::int, 16)) and 1000 then
-        perform vsync_internal.raise('VS001', 'index option out of range', format('index is %s', index),
-            'm is 2 to 100 (default 16), ef_construction 4 to 1000 (default 64) and at least twice m, lists 1 to 32768 (default 100).');
-    end if;
+    perform vsync_internal.check_index(index);
     -- serialises creations of one name; the loser then sees the winner's row
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
     if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then

@@ -13,25 +13,48 @@ comment on function vsync.drop_embedding(name, boolean) is
 'Drops an embedding with its vectors, view and capture; the source table stays as it is. Returns the name, null where there was none.
 Example: select vsync.drop_embedding(''product_search'')';
 
-create function vsync_internal.find_embedding(name name)
-returns vsync_internal.embeddings
+create function vsync_internal.drop_objects(version vsync_internal.versions)
+returns name
 language plpgsql
-stable
-security definer
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_reader regprocedure;
+begin
+    execute format('drop table if exists vsync_data.%I', version.data);
+    for v_reader in
+        select p.oid::regprocedure from pg_proc as p, (
+            select unnest(vsync_internal.reader_suffixes())
+            union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = version.id) as f (suffix)
+        where p.pronamespace = 'vsync_data'::regnamespace and p.proname = version.data || f.suffix
+    loop
+        execute format('drop function %s', v_reader);
+    end loop;
+    execute format('drop view if exists vsync_data.%I', version.data || '_document');
+    return version.data;
+end
+$$;
+comment on function vsync_internal.drop_objects(vsync_internal.versions) is 'drops a version''s vector table, document and the functions that read it';
+
+create function vsync_internal.forget(version_ids int[])
+returns bigint
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_embedding vsync_internal.embeddings;
+    v_count bigint;
 begin
-    select * into v_embedding from vsync_internal.embeddings as e where e.name = find_embedding.name;
-    if not found then
-        perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
-            'select name from vsync.embeddings lists them.', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
-    end if;
-    return v_embedding;
+    -- in the order in which workers lock: pages, leases, marks by key
+    delete from vsync_internal.pages as p where p.version_id = any (version_ids);
+    delete from vsync_internal.leases as l where l.version_id = any (version_ids);
+    perform from vsync_internal.marks as m where m.version_id = any (version_ids) order by m.version_id, m.key for update;
+    delete from vsync_internal.marks as m where m.version_id = any (version_ids);
+    get diagnostics v_count = row_count;
+    return v_count;
 end
 $$;
-comment on function vsync_internal.find_embedding(name) is 'an embedding by name, or error VS302';
+comment on function vsync_internal.forget(int[]) is 'empties the queue of versions; returns the number of marks';
 
 create function vsync_internal.drop_embedding(name name, if_exists boolean)
 returns name
@@ -44,7 +67,6 @@ declare
     v_embedding vsync_internal.embeddings;
     v_version vsync_internal.versions;
     v_view regclass;
-    v_reader regprocedure;
     v_relation regclass;
     v_relations regclass[];
     v_ids int[];
@@ -79,23 +101,11 @@ begin
         execute format('drop view %s', v_view);
     end loop;
     for v_version in select * from vsync_internal.versions as v where v.embedding = drop_embedding.name loop
-        execute format('drop table if exists vsync_data.%I', v_version.data);
-        for v_reader in
-            select p.oid::regprocedure from pg_proc as p, (
-                select unnest(vsync_internal.reader_suffixes())
-                union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = v_version.id) as f (suffix)
-            where p.pronamespace = 'vsync_data'::regnamespace and p.proname = v_version.data || f.suffix
-        loop
-            execute format('drop function %s', v_reader);
-        end loop;
-        execute format('drop view if exists vsync_data.%I', v_version.data || '_document');
+        perform vsync_internal.drop_objects(v_version);
     end loop;
-    -- in the order in which workers lock: pages, leases, marks by key, progress
-    delete from vsync_internal.pages as p where p.version_id = any (v_ids);
-    delete from vsync_internal.leases as l where l.version_id = any (v_ids);
-    perform from vsync_internal.marks as m where m.version_id = any (v_ids) order by m.version_id, m.key for update;
-    delete from vsync_internal.marks as m where m.version_id = any (v_ids);
+    perform vsync_internal.forget(v_ids);
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
+    delete from vsync_internal.activations as a where a.embedding = drop_embedding.name;
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);
     delete from vsync_internal.dependencies as d where d.version_id = any (v_ids);

@@ -4,18 +4,25 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_every text := options ->> 'refresh_every';
+    v_name text;
 begin
-    perform vsync_internal.check_options(options, '{depends_on,refresh_every,replica_identity}', 'options');
-    if options ? 'refresh_every' then
+    perform vsync_internal.check_options(options, '{depends_on,gate,refresh_every,replica_identity,retention,rollback_window}', 'options');
+    foreach v_name in array array['refresh_every', 'rollback_window', 'retention'] loop
         begin
-            if coalesce(v_every::interval, '0') < interval '1 second' then
-                raise invalid_parameter_value using message = 'it is shorter than a second';
+            if options ? v_name and coalesce((options ->> v_name)::interval, '-1 s') < (case v_name when 'refresh_every' then interval '1 second' else '0' end) then
+                raise invalid_parameter_value using message = 'it is too short';
             end if;
         exception when data_exception then
-            perform vsync_internal.raise('VS001', 'refresh_every is no interval that can be kept', format('Given: %s (%s)', coalesce(v_every, 'null'), sqlerrm),
-                'Write for instance {"refresh_every": "1 day"}.');
+            perform vsync_internal.raise('VS001', format('%s is no interval that can be kept', v_name), format('Given: %s (%s)', options -> v_name, sqlerrm),
+                format('Write for instance {"%s": "7 days"}.', v_name));
         end;
+    end loop;
+    if options ? 'gate' then
+        perform vsync_internal.check_options(options -> 'gate', '{coverage,overlap}', 'gate');
+        if exists (select from jsonb_each(options -> 'gate') as g where jsonb_typeof(g.value) <> 'number' or (g.value)::numeric not between 0 and 1) then
+            perform vsync_internal.raise('VS001', 'a threshold of the gate is no share', format('gate is %s', options -> 'gate'),
+                'Write for instance {"gate": {"coverage": 0.999, "overlap": 0.6}}.');
+        end if;
     end if;
     if options ? 'replica_identity' and options -> 'replica_identity' is distinct from '"full"' then
         perform vsync_internal.raise('VS001', 'unknown replica_identity', format('Given: %s', options -> 'replica_identity'),
@@ -50,3 +57,28 @@ end
 $$;
 comment on function vsync_internal.refresh_regularly() is
 'has all documents looked at again whose text follows the clock (options.refresh_every); returns the number of versions that were due';
+
+create function vsync_internal.check_index(index jsonb)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
+    if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
+        or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
+        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and coalesce(i.value, '') !~ '^[0-9]{1,5}$')
+        or coalesce(index ->> 'type', 'hnsw') <> 'hnsw' and index ?| '{m,ef_construction}' or coalesce(index ->> 'type', 'hnsw') <> 'ivfflat' and index ? 'lists' then
+        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index), 'type is hnsw, ivfflat or none; distance is cosine, '
+            'l2 or inner_product; hnsw takes m and ef_construction, ivfflat takes lists, which are whole numbers.');
+    end if;
+    -- pgvector's own bounds, which it would tell the worker that builds the index
+    if coalesce((index ->> 'm')::int, 16) not between 2 and 100 or coalesce((index ->> 'lists')::int, 100) not between 1 and 32768
+        or coalesce((index ->> 'ef_construction')::int, 200) not between greatest(4, 2 * coalesce((index ->> 'm')::int, 16)) and 1000 then
+        perform vsync_internal.raise('VS001', 'index option out of range', format('index is %s', index),
+            'm is 2 to 100 (default 16), ef_construction 4 to 1000 (default 64) and at least twice m, lists 1 to 32768 (default 100).');
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_index(jsonb) is 'refuses unknown or impossible options of a vector index';

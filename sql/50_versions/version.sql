@@ -13,20 +13,13 @@ declare
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
     perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
-    -- an analysis becomes SQL that runs with our rights: the caller's is not believed
-    if to_regprocedure('vsync_internal.analyse_document(jsonb)') is null then
-        perform vsync_internal.require_owner(vsync_internal.installer(), 'bring the analysis of a document along');
-    else
-        execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
-        into analysis using v_view;
-        if chunk is not null then
-            perform vsync_internal.check_object(chunk, 'chunk');
-            execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, vsync_internal.model_spec($2)))' using chunk, model_id;
-        end if;
+    analysis := vsync_internal.own_analysis(v_view, analysis);
+    if chunk is not null and to_regprocedure('vsync_internal.check_chunk(jsonb,jsonb)') is not null then
+        perform vsync_internal.check_object(chunk, 'chunk');
+        execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, vsync_internal.model_spec($2)))' using chunk, model_id;
     end if;
     v_root := (analysis ->> 'root_oid')::oid::regclass;
-    perform vsync_internal.check_rights(v_root, v_owner, array(
-        select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(analysis -> 'dependencies') as d order by 1));
+    perform vsync_internal.check_rights(v_root, v_owner, vsync_internal.relations_of(analysis));
     select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root;
     if to_regclass(format('%I.%I', v_schema, name)) is not null then
         perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
@@ -38,8 +31,9 @@ begin
     perform vsync_internal.sign();
     insert into vsync_internal.embeddings (name, root, owner, capture, options)
     values (name, v_root, v_owner, capture, coalesce(options, '{}'));
-    perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, analysis);
+    perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, 'active', analysis);
     insert into vsync_internal.serving values (name, 1);
+    insert into vsync_internal.activations (embedding, version, action) values (name, 1, 'create');
     perform vsync_internal.replace_view(name);
     -- in one order, whoever else captures the same tables
     perform vsync_internal.sync_capture(d.relation) from (
@@ -51,8 +45,35 @@ $$;
 comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, jsonb) is
 'makes what the creator''s rights are not needed for: configuration, vector table, serving view, capture';
 
+create function vsync_internal.own_analysis(document regclass, analysis jsonb)
+returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- an analysis becomes SQL that runs with our rights: the caller's is not believed
+    if to_regprocedure('vsync_internal.analyse_document(jsonb)') is null then
+        perform vsync_internal.require_owner(vsync_internal.installer(), 'bring the analysis of a document along');
+        return analysis;
+    end if;
+    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
+    into analysis using document;
+    return analysis;
+end
+$$;
+comment on function vsync_internal.own_analysis(regclass, jsonb) is
+'the analysis of a stored document, made here; where there is no PL/Python the installer''s is taken';
+
+create function vsync_internal.relations_of(analysis jsonb)
+returns regclass[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select array(select distinct (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(analysis -> 'dependencies') as d order by 1) $$;
+comment on function vsync_internal.relations_of(jsonb) is 'the tables that an analysed document depends on, beside its root';
+
 create function vsync_internal.create_version(
-    embedding name, version int, model_id int, document text, chunk jsonb, index jsonb, analysis jsonb)
+    embedding name, version int, model_id int, document text, chunk jsonb, index jsonb, state text, analysis jsonb)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -85,15 +106,15 @@ begin
         'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
         vsync_internal.key_list(v_keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', v_data), '%', '%%')), ' and '));
     execute format('grant select on vsync_data.%I to public', v_data);
-    insert into vsync_internal.versions (embedding, version, model_id, document, keys, chunk, index, state, data)
-    values (embedding, version, model_id, document, v_keys, chunk, v_index, 'active', v_data)
+    insert into vsync_internal.versions (embedding, version, label, model_id, document, keys, chunk, index, state, data)
+    values (embedding, version, vsync_internal.label(embedding, model_id), model_id, document, v_keys, chunk, v_index, state, v_data)
     returning id into v_id;
     perform vsync_internal.put_dependencies(v_id, analysis);
     insert into vsync_internal.progress (version_id) values (v_id);
     return v_id;
 end
 $$;
-comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, jsonb) is
+comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, text, jsonb) is
 'makes a version''s vector table with its policy, and its row; returns its id';
 
 create function vsync_internal.replace_view(embedding name)

@@ -8,7 +8,7 @@ grant create on schema vsync_data to vsync_admin;
 -- the serving views are security_invoker: what they read is granted to all and guarded by the views and by policies
 grant select on vsync_internal.serving to public;
 
-grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.settings to vsync_reader;
+grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.activations, vsync.settings to vsync_reader;
 -- counts, keys and hashes know no row-level security: not for readers
 grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue to vsync_operator;
 
@@ -20,19 +20,20 @@ begin
     for v_function, v_role in
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{search,query_vector,embed,explain_embedding}'::text[]),
+            ('vsync_reader', '{search,query_vector,embed,explain_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,audit}'),
-            ('vsync_admin', '{create_embedding,drop_embedding,repair_capture,register_model,configure}')) as a (role, names)
+            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,register_model,configure}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
         from (values
             ('vsync_reader', '{raise,raise_if_error,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
-                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_of,find_embedding,configuration}'::text[]),
+                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_of,find_embedding,configuration,version_at}'::text[]),
             ('vsync_operator', '{failures,stat_embeddings,stat_queue,explain_row,audit,audit_page,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
-                backfill,build_index,adopt,refresh_regularly,duties,outstanding,folded_since,model_spec,watermark}'),
-            ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,data_name,
-                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,repair_capture}')) as a (role, names)
+                backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
+            ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,data_name,declare_document,
+                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
+                drop_version,end_rollback,pause_version,repair_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);

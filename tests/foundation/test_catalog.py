@@ -4,7 +4,8 @@ import re
 
 from shop import Connection, rows, value
 
-_UNPINNED = {"create_embedding", "work"}
+_AUTHORS = {"declare_document"}
+_UNPINNED = {"add_version", "create_embedding", "work", *_AUTHORS}
 _OURS = "('vsync'::regnamespace, 'vsync_internal'::regnamespace)"
 _FUNCTIONS = f"select oid::regprocedure::text, proname, prosrc from pg_proc where pronamespace in {_OURS}"
 _PIN = "coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)"
@@ -13,7 +14,8 @@ _PIN = "coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)"
 def test_every_function_pins_its_search_path(db: Connection) -> None:
     loose = {(name, row) for row, name, _ in rows(db, f"{_FUNCTIONS} and not {_PIN}")}
     assert {name for name, _ in loose} == _UNPINNED
-    assert all(row.startswith("vsync.") for _, row in loose), loose
+    ours = tuple(f"vsync_internal.{name}(" for name in _AUTHORS)
+    assert all(row.startswith(("vsync.", *ours)) for _, row in loose), loose
 
 
 def test_every_security_definer_function_pins_its_search_path(db: Connection) -> None:
@@ -78,14 +80,16 @@ def test_the_comment_of_every_public_view_is_a_manual(db: Connection) -> None:
 def test_monitoring_views_are_security_invoker(db: Connection) -> None:
     views = "select relname, 'security_invoker=true' = any (coalesce(reloptions, '{}')) from pg_class"
     found = dict(rows(db, f"{views} where relnamespace = 'vsync'::regnamespace and relkind = 'v'"))
-    # these four read configuration for roles that may not read its tables, and hold no row of anybody's data
-    assert {name for name, invoker in found.items() if not invoker} == {"models", "embeddings", "versions", "settings"}
+    # these read configuration for roles that may not read its tables, and hold no row of anybody's data
+    assert {name for name, invoker in found.items() if not invoker} == {"models", "embeddings", "versions", "activations", "settings"}
 
 
-def test_create_embedding_calls_nothing_by_an_unqualified_name(db: Connection) -> None:
-    body = value(db, "select prosrc from pg_proc where oid = 'vsync.create_embedding'::regproc")
-    text = re.sub(r"'(?:[^']|'')*'", "''", body)
-    assert set(re.findall(r"(?<![\w.])(\w+)\(", text)) <= {"operator"}
+def test_functions_of_the_author_call_nothing_by_an_unqualified_name(db: Connection) -> None:
+    bodies = rows(db, f"select prosrc from pg_proc where pronamespace in {_OURS} and not {_PIN} and proname <> 'work'")
+    assert len(bodies) == len(_UNPINNED) - 1
+    for (body,) in bodies:
+        text = re.sub(r"'(?:[^']|'')*'", "''", body)
+        assert set(re.findall(r"(?<![\w.])(\w+)\(", text)) <= {"operator"}, body
     assert set(re.findall(r"::(\w+)(?!\w*\.)\b", text)) <= {"pg_catalog"}
     assert set(re.findall(r"\s(->>?|\|\||[@?]\S*|<>|<|>|~)\s", text)) == set()
     types = re.findall(r"^    v_\w+ (\w+)", body, re.M)

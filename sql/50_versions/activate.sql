@@ -1,0 +1,201 @@
+create function vsync_internal.coverage(version vsync_internal.versions)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_failed bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id and m.attempts > 0);
+    v_open bigint;
+    v_documents bigint;
+begin
+    -- counting a million documents takes longer than a switch may: the cursor tells when nothing is left
+    if v_failed = 0 and (select p.phase = 'done' from vsync_internal.progress as p where p.version_id = version.id)
+        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane > 0)
+        and not exists (select from vsync_internal.pages as p where p.version_id = version.id) then
+        return '{"coverage": 1, "missing": 0, "failed": 0}';
+    end if;
+    v_documents := vsync_internal.call_count(version.data);
+    execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', version.data) into v_open;
+    v_open := greatest(v_documents - v_open, v_failed);
+    return jsonb_build_object('coverage', trunc(1 - v_open / greatest(v_documents, 1)::numeric, 4), 'missing', v_open, 'failed', v_failed);
+end
+$$;
+comment on function vsync_internal.coverage(vsync_internal.versions) is
+'the figures of the gate: coverage (share of the documents that have vectors), missing, failed';
+
+create function vsync_internal.check_gate(embedding vsync_internal.embeddings, version vsync_internal.versions)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_gate jsonb := '{"coverage": 1}'::jsonb || coalesce(embedding.options -> 'gate', '{}');
+    v_figures jsonb := vsync_internal.coverage(version);
+    v_broken text := (select p.broken from vsync_internal.progress as p where p.version_id = version.id);
+    v_overlap numeric;
+begin
+    if v_gate ? 'overlap' then
+        select (c.figures ->> 'overlap')::numeric into v_overlap from vsync_internal.comparisons as c
+        where c.embedding = embedding.name and c.versions @> array[version.version, (vsync_internal.serving_version(embedding.name)).version]
+        order by c.at desc limit 1;
+        v_figures := v_figures || jsonb_build_object('overlap', v_overlap);
+    end if;
+    return v_figures || jsonb_build_object('refused', coalesce((select string_agg(r.reason, '; ') from (values
+        (format('it is broken: %s', v_broken), v_broken is not null),
+        ('it stopped following changes', not version.following),
+        (format('coverage is %s of %s (%s documents have no vectors)', v_figures ->> 'coverage', v_gate ->> 'coverage', v_figures ->> 'missing'),
+            (v_figures ->> 'coverage')::numeric < (v_gate ->> 'coverage')::numeric),
+        (format('%s documents failed', v_figures ->> 'failed'), (v_figures ->> 'failed')::bigint > 0),
+        ('its index is not built yet', version.index ->> 'type' <> 'none' and to_regclass(format('vsync_data.%I', version.data || '_ann')) is null),
+        (case when v_overlap is null then format('it was not compared with the active version, and an overlap of %s is asked for', v_gate ->> 'overlap')
+            else format('overlap at k is %s of %s', v_overlap, v_gate ->> 'overlap') end,
+            v_gate ? 'overlap' and coalesce(v_overlap < (v_gate ->> 'overlap')::numeric, true))) as r (reason, applies)
+        where r.applies), ''));
+end
+$$;
+comment on function vsync_internal.check_gate(vsync_internal.embeddings, vsync_internal.versions) is
+'whether a version may be served: the figures, and in "refused" what speaks against it, empty where nothing does';
+
+create function vsync_internal.serve(embedding vsync_internal.embeddings, version vsync_internal.versions, action text, forced boolean, figures jsonb)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_previous vsync_internal.versions := vsync_internal.serving_version(embedding.name);
+begin
+    -- one row: readers wait for nothing, and each statement sees one version under its own snapshot
+    update vsync_internal.serving as s set version = version.version where s.embedding = embedding.name;
+    update vsync_internal.versions as v set state = 'retired', retired_at = clock_timestamp(), retired_xid = pg_current_xact_id() where v.id = v_previous.id;
+    update vsync_internal.versions as v set state = 'active', retired_at = null, retired_xid = null where v.id = version.id;
+    insert into vsync_internal.activations (embedding, version, previous, action, forced, figures)
+    values (embedding.name, version.version, v_previous.version, serve.action, serve.forced, serve.figures);
+    return version.version;
+end
+$$;
+comment on function vsync_internal.serve(vsync_internal.embeddings, vsync_internal.versions, text, boolean, jsonb) is
+'switches to a version and writes it down; returns its number';
+
+create function vsync.activate_version(embedding name, version int, force boolean default false)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.require_owner(e.owner, format('activate a version of "%s"', e.name)) from vsync.embeddings as e where e.name = activate_version.embedding;
+    return vsync_internal.activate_version(embedding, version, force);
+end
+$$;
+comment on function vsync.activate_version(name, int, boolean) is
+'Serves a version from the next statement on: one row changes, and no reader waits or sees two versions. Refused while documents lack vectors or
+failed, or where options.gate asks for more, unless forced; both are kept in vsync.activations. Returns the version.
+Example: select vsync.activate_version(''product_search'', 2)';
+
+create function vsync_internal.activate_version(embedding name, version int, force boolean)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_version vsync_internal.versions;
+    v_figures jsonb;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('activate a version of "%s"', embedding));
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    v_version := vsync_internal.find_version(embedding, version);
+    if v_version.state = 'active' then
+        raise notice 'version % of "%" is active already', version, embedding;
+        return version;
+    end if;
+    v_figures := vsync_internal.check_gate(v_embedding, v_version);
+    if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
+        perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', version, embedding), v_figures ->> 'refused',
+            case when v_version.following then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',
+                embedding, embedding, version) else format('select vsync.resume_version(%L, %s)', embedding, version) end);
+    end if;
+    return vsync_internal.serve(v_embedding, v_version, 'activate', v_figures ->> 'refused' <> '', v_figures);
+end
+$$;
+comment on function vsync_internal.activate_version(name, int, boolean) is 'the gate, then the switch';
+
+create function vsync_internal.rollback_target(embedding name)
+returns int
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.previous from vsync_internal.activations as a
+    join vsync_internal.versions as v on v.embedding = a.embedding and v.version = a.previous and v.state = 'retired'
+    where a.id = (select max(b.id) from vsync_internal.activations as b where b.embedding = rollback_target.embedding) and a.action = 'activate'
+$$;
+comment on function vsync_internal.rollback_target(name) is 'the version that was served before the last activation, null where there is none';
+
+create function vsync.rollback_version(embedding name)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.require_owner(e.owner, format('roll "%s" back', e.name)) from vsync.embeddings as e where e.name = rollback_version.embedding;
+    return vsync_internal.rollback_version(embedding);
+end
+$$;
+comment on function vsync.rollback_version(name) is
+'Serves the version again that was served before the last activation. It has followed every change since, so nothing is embedded and nothing
+is stale; after options.rollback_window (7 days) it is refused. Returns the version. Example: select vsync.rollback_version(''product_search'')';
+
+create function vsync_internal.rollback_version(embedding name)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_version vsync_internal.versions;
+    v_target int;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('roll "%s" back', embedding));
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    v_target := vsync_internal.rollback_target(embedding);
+    if v_target is null then
+        perform vsync_internal.raise('VS403', format('there is nothing to roll "%s" back to', embedding),
+            'No version was served before this one, or it was rolled back to already, or it is dropped.',
+            format('select at, version, previous, action from vsync.activations where embedding = %L order by at', embedding));
+    end if;
+    v_version := vsync_internal.find_version(embedding, v_target);
+    if not v_version.following then
+        perform vsync_internal.raise('VS403', format('version %s of "%s" follows changes no more', v_target, embedding),
+            format('It was retired at %s; its rollback window is over.', v_version.retired_at),
+            format('select vsync.resume_version(%L, %s), which brings it up to date; then activate it', embedding, v_target));
+    end if;
+    return vsync_internal.serve(v_embedding, v_version, 'rollback', false, vsync_internal.coverage(v_version));
+end
+$$;
+comment on function vsync_internal.rollback_version(name) is 'switches back';
+
+create function vsync_internal.version_at(embedding name, at timestamptz)
+returns int
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.version from vsync_internal.find_embedding(version_at.embedding) as e
+    join vsync_internal.activations as a on a.embedding = e.name and a.at <= version_at.at order by a.at desc, a.id desc limit 1
+$$;
+comment on function vsync_internal.version_at(name, timestamptz) is 'the version served at a time';
+
+create function vsync.version_at(embedding name, at timestamptz)
+returns int
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select vsync_internal.version_at(embedding, at) $$;
+comment on function vsync.version_at(name, timestamptz) is
+'The version that was served at a time, null before the embedding was created. Example: select vsync.version_at(''product_search'', now() - interval ''1 day'')';

@@ -1,0 +1,110 @@
+-- As create_embedding: the document is its author's, with the author's search_path.
+create function vsync.add_version(
+    embedding name, model name default null, document text default null, chunk jsonb default null, options jsonb default '{}')
+returns int
+language plpgsql
+as $$
+declare
+    v_plan pg_catalog.jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
+    v_version pg_catalog.int4 := (v_plan operator(pg_catalog.->>) 'version')::pg_catalog.int4;
+begin
+    return vsync_internal.add_version(embedding, model, document, chunk, options, vsync_internal.declare_document(
+        vsync_internal.data_name(embedding, v_version), v_plan operator(pg_catalog.->>) 'document', v_plan operator(pg_catalog.->) 'options'));
+end
+$$;
+comment on function vsync.add_version(name, name, text, jsonb, jsonb) is
+'Adds a version beside the active one: its own table, index and backfill; every change reaches both. What is null is as in the active
+version; chunk => ''null'' (JSON) is one chunk a document; options: {"index": {…}} as in create_embedding. Returns its number; serve it with activate_version.
+Example: select vsync.add_version(''product_search'', model => ''bge-small'')';
+
+create function vsync_internal.plan_version(embedding name, model name, document text, chunk jsonb, options jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_base vsync_internal.versions := vsync_internal.serving_version(embedding);
+    v_model vsync_internal.models;
+    v_chunk jsonb := case when chunk is null then v_base.chunk when chunk = 'null' then null else chunk end;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
+    perform vsync_internal.check_options(options, '{index}', 'options');
+    perform vsync_internal.check_index(coalesce(options -> 'index', '{}'));
+    -- one at a time: the next number
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    if model is null then
+        select * into v_model from vsync_internal.models as m where m.id = v_base.model_id;
+    else
+        v_model := vsync_internal.current_model(model);
+    end if;
+    if v_chunk is not null then
+        perform vsync_internal.check_object(v_chunk, 'chunk');
+        execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, $2))' using v_chunk, v_model.spec;
+    end if;
+    return jsonb_build_object(
+        'version', (select max(v.version) + 1 from vsync_internal.versions as v where v.embedding = v_embedding.name),
+        'model_id', v_model.id, 'chunk', v_chunk, 'index', v_base.index || coalesce(options -> 'index', '{}'), 'options', v_embedding.options,
+        -- as stored, qualified and with the names of today
+        'document', coalesce(plan_version.document, rtrim(pg_get_viewdef(format('vsync_data.%I', v_base.data || '_document')::regclass), ';')));
+end
+$$;
+comment on function vsync_internal.plan_version(name, name, text, jsonb, jsonb) is 'what a new version will be: number, model, document, chunking, index';
+
+create function vsync_internal.add_version(embedding name, model name, document text, chunk jsonb, options jsonb, analysis jsonb)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_base vsync_internal.versions := vsync_internal.serving_version(embedding);
+    -- planned again: what the caller brings along is not believed
+    v_plan jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
+    v_version int := (v_plan ->> 'version')::int;
+    v_view regclass := format('vsync_data.%I', vsync_internal.data_name(embedding, v_version) || '_document')::regclass;
+    v_owner name := (select r.rolname from pg_class as c join pg_roles as r on r.oid = c.relowner where c.oid = v_view);
+    v_id int;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
+    if v_owner <> v_embedding.owner then
+        perform vsync_internal.raise('VS002', format('a version of "%s" must be added by its owner', embedding),
+            format('The current role is "%s".', v_owner), format('set role %I', v_embedding.owner));
+    end if;
+    analysis := vsync_internal.own_analysis(v_view, analysis);
+    if (analysis ->> 'root_oid')::oid <> v_embedding.root
+        or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(analysis -> 'keys') with ordinality as e (k, i))
+        <> (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_base.keys) with ordinality as e (k, i)) then
+        perform vsync_internal.raise('VS203', 'the document of a version has another key', format('The embedding''s root is %s, its key %s.',
+            v_embedding.root, vsync_internal.key_list(v_base.keys, '%1$I')), 'Create another embedding for it.');
+    end if;
+    perform vsync_internal.check_rights(v_embedding.root, v_owner, vsync_internal.relations_of(analysis));
+    v_id := vsync_internal.create_version(embedding, v_version, (v_plan ->> 'model_id')::int, v_plan ->> 'document',
+        nullif(v_plan -> 'chunk', 'null'), v_plan -> 'index', 'building', analysis);
+    perform vsync_internal.replace_view(embedding);
+    perform vsync_internal.sync_capture(d.relation) from (
+        select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_id order by 1) as d;
+    return v_version;
+end
+$$;
+comment on function vsync_internal.add_version(name, name, text, jsonb, jsonb, jsonb) is 'makes what the author''s rights are not needed for: vector table, branch of the view, capture';
+
+create function vsync_internal.label(embedding name, model_id int)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- another model is another vector space
+    select case when s.same is null then coalesce(s.major, 0) + 1 || '.0' else s.same || '.' || (
+            select max(split_part(v.label, '.', 2)::int) + 1 from vsync_internal.versions as v
+            where v.embedding = label.embedding and split_part(v.label, '.', 1)::int = s.same) end
+    from (
+        select max(split_part(v.label, '.', 1)::int) as major,
+            max(split_part(v.label, '.', 1)::int) filter (where m.sha256 = (select n.sha256 from vsync_internal.models as n where n.id = label.model_id)) as same
+        from vsync_internal.versions as v join vsync_internal.models as m on m.id = v.model_id
+        where v.embedding = label.embedding) as s
+$$;
+comment on function vsync_internal.label(name, int) is 'the label of a new version: major with another model, minor with another document or chunking';

@@ -1,0 +1,43 @@
+-- What a document's author does with the author's own rights and search_path: no SET and no SECURITY DEFINER here.
+create function vsync_internal.declare_document(data name, document text, options jsonb)
+returns jsonb
+language plpgsql
+as $$
+declare
+    v_state pg_catalog.text;
+    v_message pg_catalog.text;
+    v_detail pg_catalog.text;
+    v_analysis pg_catalog.jsonb;
+begin
+    if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
+        perform vsync_internal.raise('VS001', 'standard_conforming_strings is off', 'A document query is read as standard SQL writes strings.',
+            'set standard_conforming_strings = on');
+    end if;
+    perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
+    begin
+        execute pg_catalog.format('create view vsync_data.%I as %s', data operator(pg_catalog.||) '_document',
+            pg_catalog.regexp_replace(document, ';\s*$', ''));
+    exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
+        perform vsync_internal.raise('VS201', 'the document query is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
+            pg_catalog.format('(%s)', v_state)), 'Run the query by itself in psql to see the place.');
+    end;
+    v_analysis := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
+        pg_catalog.format('vsync_data.%I', data operator(pg_catalog.||) '_document')::pg_catalog.regclass))) operator(pg_catalog.->) 'document';
+    for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
+        raise notice '%', v_message;
+    end loop;
+    perform vsync_internal.check_readable(v_analysis, data);
+    foreach v_message in array vsync_internal.reader_ddl(v_analysis operator(pg_catalog.->) 'keys', data)
+        operator(pg_catalog.||) vsync_internal.delta_ddl(v_analysis, data) loop
+        execute v_message;
+    end loop;
+    foreach v_message in array vsync_internal.plan_warnings(v_analysis, data) loop
+        raise notice '%', v_message;
+    end loop;
+    execute pg_catalog.format('grant select on vsync_data.%I to %I', data operator(pg_catalog.||) '_document', vsync_internal.installer());
+    return v_analysis;
+end
+$$;
+comment on function vsync_internal.declare_document(name, text, jsonb) is
+'creates the view of a document query, and what reads it, as the caller''s own; returns the analysis';

@@ -1,0 +1,43 @@
+create function vsync_internal.find_embedding(name name)
+returns vsync_internal.embeddings
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings;
+begin
+    select * into v_embedding from vsync_internal.embeddings as e where e.name = find_embedding.name;
+    if not found then
+        perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
+            'select name from vsync.embeddings lists them.', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
+    end if;
+    return v_embedding;
+end
+$$;
+comment on function vsync_internal.find_embedding(name) is 'an embedding by name, or error VS302';
+
+create function vsync_internal.find_version(embedding name, version int)
+returns vsync_internal.versions
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_version vsync_internal.versions;
+begin
+    perform vsync_internal.find_embedding(embedding);
+    select * into v_version from vsync_internal.versions as v
+    where v.embedding = find_version.embedding and v.version = find_version.version and v.state <> 'dropped';
+    if not found then
+        perform vsync_internal.raise('VS401', format('embedding "%s" has no version %s', embedding, coalesce(version::text, 'null')),
+            format('Its versions are %s.', (select string_agg(format('%s (%s)', v.version, v.state), ', ' order by v.version)
+                from vsync_internal.versions as v where v.embedding = find_version.embedding)),
+            format('select version, state from vsync.versions where embedding = %L', embedding));
+    end if;
+    return v_version;
+end
+$$;
+comment on function vsync_internal.find_version(name, int) is 'a live version by number, or error VS401';

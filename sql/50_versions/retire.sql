@@ -1,0 +1,220 @@
+create function vsync_internal.period(embedding vsync_internal.embeddings, name text, otherwise interval)
+returns interval
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce((embedding.options ->> name)::interval, otherwise) $$;
+comment on function vsync_internal.period(vsync_internal.embeddings, text, interval) is 'an interval among an embedding''s options';
+
+create function vsync_internal.is_seen(version vsync_internal.versions)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_stat_get_activity(null) as a
+        where a.backend_xmin is not null and version.retired_xid is not null and age(a.backend_xmin) >= age(version.retired_xid::xid)
+            and a.pid <> pg_backend_pid())
+$$;
+comment on function vsync_internal.is_seen(vsync_internal.versions) is 'whether a session holds a snapshot in which the version may still be the one that is served';
+
+create function vsync_internal.remove_version(version vsync_internal.versions)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_relations regclass[] := array(
+        select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1);
+begin
+    -- a fold that has seen the version adds its marks before they are deleted here
+    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+    update vsync_internal.versions as v set state = 'dropped', following = false where v.id = version.id;
+    perform vsync_internal.replace_view(version.embedding);
+    perform vsync_internal.drop_objects(version);
+    perform vsync_internal.forget(array[version.id]);
+    delete from vsync_internal.dependencies as d where d.version_id = version.id;
+    delete from vsync_internal.progress as p where p.version_id = version.id;
+    perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
+    return version.version;
+end
+$$;
+comment on function vsync_internal.remove_version(vsync_internal.versions) is 'takes a version out of the view and drops what it made; its row stays, as history';
+
+create function vsync.drop_version(embedding name, version int)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.require_owner(e.owner, format('drop a version of "%s"', e.name)) from vsync.embeddings as e where e.name = drop_version.embedding;
+    return vsync_internal.drop_version(embedding, version);
+end
+$$;
+comment on function vsync.drop_version(name, int) is
+'Drops a version with its vectors; never the active one, nor the one that a rollback would serve. Returns its number.
+Example: select vsync.drop_version(''product_search'', 1)';
+
+create function vsync_internal.drop_version(embedding name, version int)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_version vsync_internal.versions;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('drop a version of "%s"', embedding));
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    v_version := vsync_internal.find_version(embedding, version);
+    if v_version.state = 'active' then
+        perform vsync_internal.raise('VS404', format('version %s of "%s" is being served', version, embedding), 'The active version cannot be dropped.',
+            format('select vsync.activate_version(%L, …) another one first, or select vsync.drop_embedding(%L)', embedding, embedding));
+    end if;
+    if version = vsync_internal.rollback_target(embedding) and v_version.following then
+        perform vsync_internal.raise('VS404', format('version %s of "%s" is what a rollback would serve', version, embedding),
+            format('It was retired at %s and is kept for its rollback window.', v_version.retired_at),
+            format('select vsync.end_rollback(%L), then drop it', embedding));
+    end if;
+    if vsync_internal.is_seen(v_version) then
+        perform vsync_internal.raise('VS404', format('version %s of "%s" may still be seen', version, embedding),
+            'A session holds a snapshot from before the version was retired.',
+            'select pid, xact_start, query from pg_stat_activity where backend_xmin is not null order by xact_start');
+    end if;
+    return vsync_internal.remove_version(v_version);
+end
+$$;
+comment on function vsync_internal.drop_version(name, int) is 'refuses what is or may be served, drops the rest';
+
+create function vsync_internal.unfollow(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+    update vsync_internal.versions as v set following = false where v.id = version.id;
+    update vsync_internal.dependencies as d set feed_id = null where d.version_id = version.id;
+    perform vsync_internal.forget(array[version.id]);
+    perform vsync_internal.sync_capture(d.relation) from (
+        select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1) as d;
+    return true;
+end
+$$;
+comment on function vsync_internal.unfollow(vsync_internal.versions) is 'lets no change reach a version any more';
+
+create function vsync_internal.end_rollback(embedding name)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_target int;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('end the rollback window of "%s"', embedding));
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    v_target := vsync_internal.rollback_target(embedding);
+    return v_target is not null and vsync_internal.unfollow(vsync_internal.find_version(embedding, v_target));
+end
+$$;
+comment on function vsync_internal.end_rollback(name) is 'the rollback target follows no more';
+
+create function vsync.end_rollback(embedding name)
+returns boolean
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select vsync_internal.end_rollback(embedding) $$;
+comment on function vsync.end_rollback(name) is
+'Ends the rollback window now: the version served before follows changes no more and may be dropped. Returns whether there was one.
+Example: select vsync.end_rollback(''product_search'')';
+
+create function vsync_internal.pause_version(embedding name, version int, paused boolean)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_version vsync_internal.versions;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('pause or resume a version of "%s"', embedding));
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    v_version := vsync_internal.find_version(embedding, version);
+    update vsync_internal.versions as v set paused = pause_version.paused where v.id = v_version.id;
+    if not v_version.following and not paused then
+        -- what it missed is found by looking at every document
+        update vsync_internal.versions as v set following = true, state = 'building' where v.id = v_version.id;
+        update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_version.id;
+        perform vsync_internal.sync_capture(d.relation) from (
+            select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_version.id order by 1) as d;
+    end if;
+    return v_version.paused <> paused or not v_version.following;
+end
+$$;
+comment on function vsync_internal.pause_version(name, int, boolean) is 'pauses or resumes; returns whether anything changed';
+
+create function vsync.pause_version(embedding name, version int)
+returns boolean
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select vsync_internal.pause_version(embedding, version, true) $$;
+comment on function vsync.pause_version(name, int) is
+'Leaves a version alone until resume_version: its changes are kept and wait. Returns whether it was running. Example: select vsync.pause_version(''product_search'', 2)';
+
+create function vsync.resume_version(embedding name, version int)
+returns boolean
+language sql
+set search_path = pg_catalog, pg_temp
+as $$ select vsync_internal.pause_version(embedding, version, false) $$;
+comment on function vsync.resume_version(name, int) is
+'Goes on with a paused version; one whose rollback window is over follows changes again and catches up. Returns whether there was anything to resume.
+Example: select vsync.resume_version(''product_search'', 2)';
+
+create function vsync_internal.settle_versions()
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_version vsync_internal.versions;
+    v_embedding vsync_internal.embeddings;
+    v_count bigint := 0;
+begin
+    for v_version in
+        select v.* from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
+        where v.state = 'building' and p.phase = 'done' or v.state = 'retired'
+    loop
+        select * into v_embedding from vsync_internal.embeddings as e where e.name = v_version.embedding;
+        if v_version.state = 'building' then
+            continue when exists (select from vsync_internal.marks as m where m.version_id = v_version.id and m.lane = 2 and m.attempts = 0)
+                or exists (select from vsync_internal.pages as p where p.version_id = v_version.id) or vsync_internal.wants_index(v_version);
+            update vsync_internal.versions as v set state = 'ready' where v.id = v_version.id and v.state = 'building';
+        elsif v_version.following then
+            continue when v_version.retired_at + vsync_internal.period(v_embedding, 'rollback_window', '7 days') > clock_timestamp();
+            continue when not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(v_version.embedding));
+            perform vsync_internal.unfollow(v_version);
+        else
+            continue when v_version.retired_at + vsync_internal.period(v_embedding, 'retention', '30 days') > clock_timestamp()
+                or vsync_internal.is_seen(v_version)
+                or not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(v_version.embedding));
+            begin
+                set local lock_timeout = '100ms';
+                perform vsync_internal.remove_version(v_version);
+            exception when lock_not_available then
+                continue;
+            end;
+        end if;
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.settle_versions() is
+'moves versions on: ready when their backlog is done, following no more after the rollback window, dropped after options.retention (30 days). Returns how many';
