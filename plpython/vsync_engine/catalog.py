@@ -38,7 +38,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation the query reads. kind and persistence are pg_class' letters; primary_key is in key order."""
+    """A relation the query reads. kind and persistence are pg_class' letters; primary_key is in key order.
+
+    unique_keys: the columns of each unique index without condition or expression.
+    """
 
     oid: int
     schema: str
@@ -52,6 +55,7 @@ class Relation:
     foreign_partitions: bool
     primary_key: tuple[str, ...]
     primary_key_valid: bool
+    unique_keys: tuple[frozenset[str], ...]
     columns: tuple[Column, ...]
 
     def __str__(self) -> str:
@@ -84,21 +88,66 @@ class Function:
 
 
 @dataclass(frozen=True)
+class Query:
+    """A stored query: the document's, or that of a view that it reads.
+
+    name: as written in SQL. depends: (relation oid, column name) as pg_depend has them. From the query tree:
+    whole_row, whether it refers to some row as a whole; aggregating and windowed, how many of its SELECTs have
+    aggregates and window functions; multiplying, whether its select list calls a set-returning function.
+    """
+
+    oid: int
+    name: str
+    text: str
+    depends: frozenset[tuple[int, str]]
+    whole_row: bool
+    aggregating: int
+    windowed: int
+    multiplying: bool
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the catalog knows about an entry of options.depends_on: its relation, and functions of the names it calls."""
+
+    relation: int | None
+    functions: tuple[Function, ...]
+
+
+@dataclass(frozen=True)
 class Catalog:
     """All facts about one stored document query.
 
-    depends: (relation oid, column name, column number) as pg_depend has them; session_values: numbers of
-    SQLValueFunctionOp; whole_row: whether the query tree refers to some relation's row as a whole.
+    views: the queries of the views behind it, by oid. session_values: numbers of SQLValueFunctionOp. options: of
+    the embedding. declared: one for each entry of options.depends_on. written: the document as its author wrote
+    it, where the caller knows it.
     """
 
-    text: str
-    name: str
+    document: Query
+    views: Mapping[int, Query]
     outputs: tuple[Column, ...]
     relations: tuple[Relation, ...]
-    depends: tuple[tuple[int, str, int], ...]
     functions: tuple[Function, ...]
     session_values: tuple[int, ...]
-    whole_row: bool
+    options: Mapping[str, Any]
+    declared: tuple[Declared, ...]
+    written: str | None
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """The document's query and those of all views."""
+        return (self.document, *self.views.values())
+
+    def relation(self, oid: int) -> Relation | None:
+        """The relation of that oid."""
+        return next((relation for relation in self.relations if relation.oid == oid), None)
+
+    def named(self, schema: str, name: str) -> Relation | None:
+        """The relation of that name; without a schema one that the search_path of the stored text shows."""
+        for relation in self.relations:
+            if relation.name == name and (relation.schema == schema or (relation.visible and not schema)):
+                return relation
+        return None
 
 
 def quoted(name: str) -> str:
@@ -110,15 +159,34 @@ def quoted(name: str) -> str:
 
 def from_mapping(facts: Mapping[str, Any]) -> Catalog:
     """Read the answer of `vsync_internal.document_catalog`; KeyError where it has another shape."""
+    relations = tuple(_relation(relation) for relation in facts["relations"])
+    names = {relation.oid: str(relation) for relation in relations}
     return Catalog(
-        text=facts["text"],
-        name=facts["document"]["name"],
+        document=_query(facts["query"], facts["document"]["name"]),
+        views={view["oid"]: _query(view, names[view["oid"]]) for view in facts["views"]},
         outputs=tuple(_column(column) for column in facts["outputs"]),
-        relations=tuple(_relation(relation) for relation in facts["relations"]),
-        depends=tuple((row["relation"], row["column"], row["number"]) for row in facts["depends"]),
+        relations=relations,
         functions=tuple(_function(function) for function in facts["functions"]),
         session_values=tuple(facts["session_values"]),
+        options=facts["options"],
+        declared=tuple(
+            Declared(entry["relation"], tuple(_function(function) for function in entry["functions"]))
+            for entry in facts["declared"]
+        ),
+        written=facts.get("written"),
+    )
+
+
+def _query(facts: Mapping[str, Any], name: str) -> Query:
+    return Query(
+        oid=facts["oid"],
+        name=name,
+        text=facts["text"],
+        depends=frozenset((row["relation"], row["column"]) for row in facts["depends"]),
         whole_row=facts["whole_row"],
+        aggregating=facts["aggregating"],
+        windowed=facts["windowed"],
+        multiplying=facts["multiplying"],
     )
 
 
@@ -150,6 +218,7 @@ def _relation(facts: Mapping[str, Any]) -> Relation:
         foreign_partitions=facts["foreign_partitions"],
         primary_key=tuple(key["columns"]),
         primary_key_valid=key["valid"],
+        unique_keys=tuple(frozenset(columns) for columns in facts["unique_keys"]),
         columns=tuple(_column(column) for column in facts["columns"]),
     )
 

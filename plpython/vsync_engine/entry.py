@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import __version__, chunk, document, model, models, statements, worker
+from vsync_engine import __version__, chunk, document, model, models, statements, worker, written
 from vsync_engine.errors import EngineError
 from vsync_engine.host import HostError, PlpyHost, value
 from vsync_engine.layout import ModelSpec
@@ -51,7 +51,7 @@ def check_document(text: str) -> str:
     """Return {} for a document query as its author wrote it, or {"error"}."""
 
     def answer() -> dict[str, Any]:
-        document.check(text)
+        written.check(text)
         return {}
 
     return _answer(answer)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot import exp
-
+from vsync_engine.blocks import Block, Occurrence, trace
 from vsync_engine.catalog import Catalog, Column, Relation, quoted
 from vsync_engine.errors import CATALOG_DISAGREES, DOCUMENT_UNSUPPORTED, DOCUMENT_WITHOUT_KEY, EngineError
-from vsync_engine.occurrences import Occurrence, resolve
 
 CONTENT = "content"
 RESERVED = frozenset(
@@ -29,7 +27,7 @@ _TEXT_TYPES = frozenset({"text", "varchar", "bpchar"})
 
 @dataclass(frozen=True)
 class Key:
-    """A key column of the root and the output that carries it.
+    """A column of a key, or of what leads to one, and the output that carries it.
 
     type: with domains stripped, as `format_type` writes it. builtin: whether that type lives in pg_catalog.
     collation: schema-qualified, None for the database's default.
@@ -58,17 +56,19 @@ class Output:
     source: tuple[Occurrence, str] | None
 
 
-def outputs(select: exp.Select, catalog: Catalog, among: tuple[Occurrence, ...]) -> tuple[Output, ...]:
+def outputs(document: Block, catalog: Catalog) -> tuple[Output, ...]:
     """The select list beside the columns of the stored view; VS205 if they are not as many."""
-    items = select.expressions
+    items = document.outputs
     if len(items) != len(catalog.outputs):
         raise EngineError(
             "document query and catalog disagree about the select list",
             sqlstate=CATALOG_DISAGREES,
-            detail=f"The query selects {len(items)} expressions, {catalog.name} has {len(catalog.outputs)} columns.",
+            detail=f"The query selects {len(items)} expressions, {catalog.document.name} has {len(catalog.outputs)} columns.",
             hint="Create the embedding again; if the error stays, report the query.",
         )
-    return tuple(Output(column.name, _source(item, among)) for item, column in zip(items, catalog.outputs, strict=True))
+    return tuple(
+        Output(column.name, trace(item, document)) for item, column in zip(items, catalog.outputs, strict=True)
+    )
 
 
 def require_keys(root: Relation, occurrence: Occurrence, selected: tuple[Output, ...]) -> tuple[Key, ...]:
@@ -136,10 +136,11 @@ def extra(columns: tuple[Column, ...], chosen: tuple[Key, ...]) -> tuple[Extra, 
     return tuple(Extra(column.name, column.type) for column in columns if column.name not in used)
 
 
-def _source(item: exp.Expr, among: tuple[Occurrence, ...]) -> tuple[Occurrence, str] | None:
-    column = item.unalias()
-    found = resolve(column, among) if isinstance(column, exp.Column) else None
-    return None if found is None or found[1] is None else (found[0], found[1])
+def key(relation: Relation, name: str, output: str) -> Key:
+    """A column of a relation as part of a key."""
+    column = relation.column(name)
+    assert column is not None
+    return Key(name, output, column.type, column.builtin, column.collation)
 
 
 def _key(root: Relation, occurrence: Occurrence, name: str, carriers: list[str]) -> Key:
@@ -160,7 +161,7 @@ def _key(root: Relation, occurrence: Occurrence, name: str, carriers: list[str])
             detail=f"{column.type} has no default btree operator class of its own that is safe to run for others.",
             hint=f"Give {root} a primary key of another type.",
         )
-    return Key(name, output, column.type, column.builtin, column.collation)
+    return key(root, name, output)
 
 
 def _written(occurrence: Occurrence, column: str) -> str:

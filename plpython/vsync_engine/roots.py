@@ -1,12 +1,14 @@
-"""Which tables may be the root of a document: those whose every change a trigger of theirs can see."""
+"""Which tables a document may read, as its root or beside it: those whose every change a trigger of theirs can see."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from vsync_engine.catalog import Relation
 from vsync_engine.errors import DOCUMENT_UNSUPPORTED, EngineError
 
 _KINDS = {
-    "v": ("a view", "Write the query of the view as the document, with its table as the root."),
+    "v": ("a view", "Name the tables of its query."),
     "m": ("a materialized view", "Name the table it is made from."),
     "f": ("a foreign table", "Its changes cannot be seen from here: copy the rows into a table."),
     "S": ("a sequence", "Name a table."),
@@ -30,11 +32,26 @@ def require_root(root: Relation, *, only: bool) -> None:
         )
 
 
-def warnings(root: Relation) -> tuple[str, ...]:
+def require_dependency(relation: Relation, *, only: bool, place: str) -> None:
+    """Raise VS203 if the relation cannot be read beside the root; it may lack a primary key."""
+    refusal = _refusal(relation, only=only)
+    if refusal is not None:
+        what, hint = refusal
+        raise EngineError(
+            f"document query reads {what}",
+            sqlstate=DOCUMENT_UNSUPPORTED,
+            detail=f"{relation} is {what}: {place}.",
+            hint=hint,
+        )
+
+
+def warnings(relations: Iterable[Relation]) -> tuple[str, ...]:
     """Sentences about what is allowed and yet worth knowing."""
-    if root.persistence == "u":
-        return (f"{root} is unlogged: after a crash it is empty, and its vectors stay until an audit.",)
-    return ()
+    return tuple(
+        f"{relation} is unlogged: after a crash it is empty, and vectors made of it stay until an audit."
+        for relation in dict.fromkeys(relations)
+        if relation.persistence == "u"
+    )
 
 
 def _refusal(root: Relation, *, only: bool) -> tuple[str, str] | None:

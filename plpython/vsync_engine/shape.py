@@ -1,32 +1,10 @@
-"""Which shapes of a query a document may have: for now one SELECT of one table, its own columns, a WHERE."""
+"""Which shapes of a query a document cannot have, wherever they stand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from sqlglot import exp
-
-_MOVE_HINT = "A document reads one table: keep what it needs of other rows in a column of that table."
-_AGGREGATES = (
-    exp.Sum,
-    exp.Count,
-    exp.Avg,
-    exp.Min,
-    exp.Max,
-    exp.ArrayAgg,
-    exp.LogicalAnd,
-    exp.LogicalOr,
-    exp.JSONObjectAgg,
-    exp.JSONArrayAgg,
-)
-
-
-@dataclass(frozen=True)
-class _Rule:
-    kinds: tuple[type[exp.Expr], ...]
-    what: str
-    hint: str
-    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,32 +17,6 @@ class Refusal:
     words: tuple[str, ...] = ()
 
 
-_RULES = (
-    _Rule(
-        (exp.SetOperation,),
-        "a set operation",
-        "Create one embedding for each of the queries.",
-        ("union", "intersect", "except"),
-    ),
-    _Rule((exp.With,), "a common table expression", "Write its query into the main one.", ("with",)),
-    _Rule((exp.Join, exp.Lateral), "a join", _MOVE_HINT, ("join", "lateral")),
-    _Rule((exp.Subquery,), "a subquery", _MOVE_HINT),
-    _Rule((exp.Window,), "a window function", _MOVE_HINT),
-    _Rule((exp.GroupConcat,), "an aggregate", _MOVE_HINT, ("string_agg",)),
-    _Rule((*_AGGREGATES, exp.WithinGroup, exp.Filter), "an aggregate", _MOVE_HINT),
-    _Rule((exp.Group,), "group by", "Every row of the table is a document: take GROUP BY out.", ("group",)),
-    _Rule((exp.Having,), "having", "Write the condition into WHERE.", ("having",)),
-    _Rule(
-        (exp.Limit, exp.Fetch, exp.Offset),
-        "limit or offset",
-        "Say in WHERE which rows are documents.",
-        ("limit", "offset", "fetch"),
-    ),
-    _Rule((exp.TableSample,), "tablesample", "Say in WHERE which rows are documents.", ("tablesample",)),
-    _Rule((exp.Qualify,), "qualify", "Say in WHERE which rows are documents.", ("qualify",)),
-)
-
-
 def unwrapped(statement: exp.Expr) -> exp.Expr:
     """The statement without parentheses around all of it."""
     while isinstance(statement, exp.Subquery) and statement.is_wrapper:
@@ -74,35 +26,53 @@ def unwrapped(statement: exp.Expr) -> exp.Expr:
 
 def find_refusal(statement: exp.Expr) -> Refusal | None:
     """The first reason why a statement, already unwrapped, cannot be a document; None if it has the right shape."""
-    nodes = list(statement.walk())
-    for rule in _RULES:
-        for node in nodes:
-            if isinstance(node, rule.kinds):
-                return Refusal(node, rule.what, rule.hint, rule.words)
-    for node in nodes:
-        if isinstance(node, exp.Query) and node is not statement:
-            return Refusal(node, "a subquery", _MOVE_HINT)
-    return _select_refusal(statement)
-
-
-def _select_refusal(statement: exp.Expr) -> Refusal | None:
+    for node in statement.walk():
+        refusal = _refusal(node)
+        if refusal is not None:
+            return refusal
     if not isinstance(statement, exp.Select):
         return Refusal(statement, "no SELECT", "Write select <key>, <text> as content from <table>.")
-    if statement.args.get("windows"):
-        return Refusal(statement.args["windows"][0], "a window function", _MOVE_HINT, ("window",))
-    if distinct := statement.args.get("distinct"):
-        return Refusal(distinct, "distinct", "With its key in it every row is distinct: take it out.", ("distinct",))
-    table = root_table(statement)
-    if table is None:
-        hint = "Write select <key>, <text> as content from <table>, the table whose rows are the documents."
-        return Refusal(statement.find(exp.From) or statement, "no root table", hint)
     return None
 
 
-def root_table(select: exp.Select) -> exp.Table | None:
-    """The table of FROM, or None where FROM is missing or reads something else, such as a function."""
-    source = select.find(exp.From)
-    if source is None or not isinstance(source.this, exp.Table):
-        return None
-    table = source.this
-    return table if isinstance(table.this, exp.Identifier) else None
+def outermost_refusal(select: exp.Select) -> Refusal | None:
+    """Why a SELECT, of a shape that is supported, cannot be the outermost one."""
+    for key in ("limit", "offset"):
+        if limit := select.args.get(key):
+            return Refusal(
+                limit, "limit or offset", "Say in WHERE which rows are documents.", ("limit", "offset", "fetch")
+            )
+    source = select.args.get("from_")
+    table = source.this if source else None
+    rows = isinstance(table, exp.Table) and not isinstance(table.this, exp.Identifier)
+    if table is None or rows or isinstance(table, (exp.Values, exp.Lateral, exp.Unnest)):
+        hint = "Write select <key>, <text> as content from <table>, the table whose rows are the documents."
+        return Refusal(source or select, "no root table", hint)
+    return None
+
+
+def _refusal(node: exp.Expr) -> Refusal | None:
+    match node:
+        case exp.SetOperation():
+            hint = "Create one embedding for each of the queries."
+            return Refusal(node, "a set operation", hint, ("union", "intersect", "except"))
+        case exp.With() if node.recursive:
+            hint = "Declare the tables it reads in options.depends_on, and call it in a stable function."
+            return Refusal(node, "a recursive query", hint, ("recursive",))
+        case exp.CTE() if not isinstance(node.this, exp.Select):
+            return Refusal(
+                node, "a common table expression that is no SELECT", "Write its rows into a table.", ("with",)
+            )
+        case exp.Join() if node.side in ("RIGHT", "FULL"):
+            word = node.side.lower()
+            return Refusal(node, f"a {word} join", "Begin with the table whose rows are the documents.", (word,))
+        case exp.TableSample():
+            return Refusal(node, "tablesample", "Say in WHERE which rows are documents.", ("tablesample",))
+        case exp.Lock():
+            return Refusal(node, "a lock on rows", "Take FOR UPDATE or FOR SHARE out.", ("for",))
+        case exp.Qualify():
+            return Refusal(node, "qualify", "Say in WHERE which rows are documents.", ("qualify",))
+        case exp.Pivot():
+            return Refusal(node, "pivot", "Write the columns out.", ("pivot", "unpivot"))
+        case _:
+            return None

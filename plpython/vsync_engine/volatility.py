@@ -6,6 +6,8 @@ rendering pins TimeZone, DateStyle and the other settings of output.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from vsync_engine import lexer
@@ -90,26 +92,41 @@ _TIME_TYPES = frozenset(
 )
 
 _ROW_HINT = "Keep the value in a column of the table, and let the document read that column."
+_TIME_HINT = f"{_ROW_HINT} Or give options.refresh_every, such as 1 day."
+_OF_TIME = "depends on the time"
 
 
-def refuse(catalog: Catalog, tree: exp.Expr) -> None:
-    """Raise VS204 for the first function or value in the query that may differ without a change of the rows."""
+def refuse(catalog: Catalog, trees: Iterable[exp.Expr], *, clock: bool) -> None:
+    """Raise VS204 for the first function or value in the queries that may differ without a change of the rows.
+
+    clock: functions of time are let through, but no volatile ones.
+    """
     for number in catalog.session_values:
         name = _SESSION_VALUES[number] if number < len(_SESSION_VALUES) else f"SQL value function {number}"
         what = "time" if name in _TIME_VALUES else "session"
-        raise _error(f"document query depends on the {what}", f"{name} differs from {what} to {what}.", _ROW_HINT)
+        if not (clock and what == "time"):
+            hint = _TIME_HINT if what == "time" else _ROW_HINT
+            raise _error(f"document query depends on the {what}", f"{name} differs from {what} to {what}.", hint)
     for function in catalog.functions:
-        verdict = _verdict(function)
-        if verdict is not None:
-            message, fact, hint = verdict
-            raise _error(message, f"{function} {fact}. {_where(catalog.text, function)}".rstrip(), hint)
-    for cast in tree.find_all(exp.Cast):
+        require_steady(function, "document query", clock=clock, text="\n".join(q.text for q in catalog.queries))
+    for cast in (cast for tree in trees for cast in tree.find_all(exp.Cast)):
         literal = cast.this
         while isinstance(literal, (exp.Cast, exp.Paren)):
             literal = literal.this
         if _is_time(cast) and isinstance(literal, exp.Literal) and literal.name.strip().lower() in _CURRENT_DAY:
+            if clock:
+                continue
             sql = lexer.shortened(cast.sql(dialect="postgres"), 120)
-            raise _error("document query depends on the time", f"It reads the clock: {sql}.", _ROW_HINT)
+            raise _error("document query depends on the time", f"It reads the clock: {sql}.", _TIME_HINT)
+
+
+def require_steady(function: Function, what: str, *, clock: bool, text: str) -> None:
+    """Raise VS204 if a function called in a text may answer differently without a change of its arguments."""
+    verdict = _verdict(function)
+    if verdict is None or (clock and verdict[0] == _OF_TIME):
+        return
+    message, fact, hint = verdict
+    raise _error(f"{what} {message}", f"{function} {fact}. {_where(text, function)}".rstrip(), hint)
 
 
 def warnings(catalog: Catalog) -> tuple[str, ...]:
@@ -130,20 +147,20 @@ def _verdict(function: Function) -> tuple[str, str, str] | None:
                 "If its result depends on its arguments alone: "
                 f"alter {'procedure' if function.kind == 'p' else 'function'} {function} immutable;"
             )
-        return "document query calls a volatile function", "is declared volatile", hint
+        return "calls a volatile function", "is declared volatile", hint
     if function.volatility != "s" or function.schema != "pg_catalog":
         return None
     name = function.name
     if name in _TIME or (name, function.arguments) in _TIME_SIGNATURES:
-        return "document query depends on the time", "differs from time to time", _ROW_HINT
+        return _OF_TIME, "differs from time to time", _TIME_HINT
     if name.startswith(_READS_TABLES_PREFIXES):
-        return "document query reads tables that cannot be followed", "reads whole tables by name", _ROW_HINT
+        return "reads tables that cannot be followed", "reads whole tables by name", _ROW_HINT
     if name in _TEXT_SEARCH:
         hint = f"Name the configuration: {name}('pg_catalog.english', …)."
-        return "document query depends on the session", "follows the setting default_text_search_config", hint
+        return "depends on the session", "follows the setting default_text_search_config", hint
     of_session = name in _SESSION or name.startswith(_SESSION_PREFIXES)
     if of_session and name not in _NOT_OF_THE_SESSION:
-        return "document query depends on the session", "depends on the session or the server", _ROW_HINT
+        return "depends on the session", "depends on the session or the server", _ROW_HINT
     return None
 
 

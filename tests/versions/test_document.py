@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from vsync_engine import document, lexer
+from vsync_engine import document, lexer, written
 from vsync_engine.document import Document
 from vsync_engine.errors import EngineError
 
@@ -113,7 +113,7 @@ def analyse(db: Connection) -> Analyse:
     db.execute(TABLES.encode())
 
     def run(query: str) -> Document:
-        document.check(query)
+        written.check(query)
         db.execute("drop view if exists shop.document")
         db.execute(sql.SQL("create view shop.document as {}").format(sql.SQL(query)))  # type: ignore[arg-type]
         row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
@@ -350,24 +350,12 @@ def test_catalog_of_what_is_no_view_is_null(db: Connection) -> None:
         ("select id from t where id = :id", "VS201", "has a placeholder", "column 29"),
         ("with x as (delete from t returning 1) select 1 from x", "VS201", "writes", "column 12"),
         ("select id from t union select 1", "VS203", "a set operation", "column 18"),
-        ("with q as (select 1) select id from q", "VS203", "a common table expression", "column 1"),
-        ("select a.id\nfrom t a\njoin u on true", "VS203", "a join", "line 3, column 1"),
-        ("select a.id from t a, u", "VS203", "a join", 'near "u"'),
-        ("select a.id from t a natural join u", "VS203", "a join", "column 30"),
-        ("select a.id from t a, lateral (select 1) z", "VS203", "a join", "line 1"),
-        ("select id, (select max(b) from u) as content from t", "VS203", "a subquery", 'column 13, near "select max'),
-        ("select id from t where id in (select 1)", "VS203", "a subquery", "line 1"),
-        ("select id from t where exists (select 1)", "VS203", "a subquery", "line 1"),
-        ("select array(select 1) from t", "VS203", "a subquery", "line 1"),
-        ("select id from (select id from t) q", "VS203", "a subquery", "line 1"),
-        ("select id, count(*) from t", "VS203", "an aggregate", 'column 12, near "count(*)'),
-        ("select string_agg(a, ',' order by a) from t", "VS203", "an aggregate", "column 8"),
-        ("select sum(a) filter (where b) from t", "VS203", "an aggregate", "column 8"),
-        ("select id from t group by id", "VS203", "group by", "column 18"),
-        ("select id from t having true", "VS203", "having", "column 18"),
-        ("select id, row_number() over (order by id) from t", "VS203", "a window function", "column 12"),
-        ("select distinct id from t", "VS203", "distinct", "column 8"),
-        ("select distinct on (id) id from t", "VS203", "distinct", "column 8"),
+        ("with recursive q as (select 1) select id from q", "VS203", "a recursive query", "column 6"),
+        ("with q as (delete from u returning id) select id from q", "VS201", "writes", "column 12"),
+        ("select a.id\nfrom t a\nright join u on true", "VS203", "a right join", "line 3, column 1"),
+        ("select a.id from t a full join u on true", "VS203", "a full join", "column 22"),
+        ("select a.id from t a natural full join u", "VS203", "a full join", "column 30"),
+        ("select id, (select 1 union select 2) from t", "VS203", "a set operation", "column 22"),
         ("select id from t limit 3", "VS203", "limit or offset", "column 18"),
         ("select id from t offset 3", "VS203", "limit or offset", "column 18"),
         ("select id from t fetch first 3 rows only", "VS203", "limit or offset", "column 18"),
@@ -380,7 +368,7 @@ def test_catalog_of_what_is_no_view_is_null(db: Connection) -> None:
     ],
 )
 def test_refused_before_anything_is_stored(query: str, state: str, message: str, detail: str) -> None:
-    error = refusal(lambda: document.check(query))
+    error = refusal(lambda: written.check(query))
     assert (error.sqlstate, message in error.message, detail in error.detail) == (state, True, True), (
         error.message,
         error.detail,
@@ -401,7 +389,7 @@ def test_refused_before_anything_is_stored(query: str, state: str, message: str,
     ],
 )
 def test_let_through(query: str) -> None:
-    document.check(query)
+    written.check(query)
 
 
 @given(st.text(alphabet="'\"$a;\\/*-E \n", max_size=40))
@@ -448,7 +436,6 @@ REFUSED = [
     ("select id, mood as content from shop.products", "VS203", "not text", "shop.mood", "::text as content"),
     ("select id, tags as content from shop.products", "VS203", "not text", "text[]", "::text as content"),
     ('select id, title as "Content" from shop.products', "VS203", '"content"', '"Content"', "as content"),
-    ("select id, body as content from shop.published", "VS203", "a view", "shop.published", "query of the view"),
     ("select id, body as content from shop.copied", "VS203", "a materialized view", "shop.copied", "table"),
     ("select id, body as content from shop.elsewhere", "VS203", "a foreign table", "shop.elsewhere", "copy"),
     ("select id, body as content from shop.mixed", "VS203", "foreign partition", "shop.mixed", "detach"),
@@ -462,7 +449,7 @@ REFUSED = [
     ("select id, p.xmin::text as content from shop.products p", "VS203", "a system column", "xmin", "columns"),
     ("select id, shop.words(title) as content from shop.products", "VS203", "set-returning", "shop.words", "one row"),
     ("select id, unnest(tags) as content from shop.products", "VS203", "set-returning", "unnest", "one row"),
-    ("select 1 as id, shop.last_text(title) as content from shop.products", "VS203", "aggregate", "last_text", "row"),
+    ("select 1 as id, shop.last_text(title) as content from shop.products", "VS203", "aggregate", "stored", "group by"),
     ("select id, random()::text as content from shop.products", "VS204", "volatile", "random()", "column"),
     ("select id, clock_timestamp()::text as content from shop.products", "VS204", "volatile", "clock_t", "column"),
     ("select id, gen_random_uuid()::text as content from shop.products", "VS204", "volatile", "uuid()", "column"),
@@ -530,12 +517,12 @@ def test_temporary_root(db: Connection, analyse: Analyse) -> None:
 
 def test_stored_query_is_refused_with_its_expression(db: Connection, analyse: Analyse) -> None:
     del analyse
-    db.execute("create view shop.document as select p.id, o.body as content from shop.products p, shop.parents o")
+    db.execute("create view shop.document as select 1 as id, 'x' as content from generate_series(1, 2)")
     row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
     assert row is not None
     error = refusal(lambda: document.analyse(row[0]))
     assert error.sqlstate == "VS203"
-    assert "shop.parents" in error.detail
+    assert "generate_series" in error.detail
 
 
 def test_disagreement_with_the_catalog(db: Connection, analyse: Analyse) -> None:
@@ -543,8 +530,19 @@ def test_disagreement_with_the_catalog(db: Connection, analyse: Analyse) -> None
     row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
     assert row is not None
     facts = row[0]
-    depends = [*facts["depends"], {**facts["depends"][0], "column": "body", "number": 3}]
-    changes = ({"depends": depends}, {"whole_row": True}, {"outputs": facts["outputs"][:1]}, {"relations": []})
+    query = facts["query"]
+    queries = (
+        {"depends": [*query["depends"], {**query["depends"][0], "column": "body", "number": 3}]},
+        {"depends": query["depends"][1:]},
+        {"whole_row": True},
+        {"aggregating": 1},
+        {"windowed": 1},
+    )
+    changes = (
+        *({"query": {**query, **change}} for change in queries),
+        {"outputs": facts["outputs"][:1]},
+        {"relations": []},
+    )
     for change in changes:
         error = refusal(lambda change=change: document.analyse({**facts, **change}))
         assert error.sqlstate == "VS205", change
@@ -560,8 +558,9 @@ def test_columns_are_found_without_the_name_of_their_table(analyse: Analyse, db:
         qualified = analyse(f"select p.id, {expression} as content from shop.products p")
         row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
         assert row is not None
-        text = re.sub(r"\bp\.(?!\*)", "", row[0]["text"])
-        assert document.analyse({**row[0], "text": text}) == qualified, expression
+        query = row[0]["query"]
+        bare = {**query, "text": re.sub(r"\bp\.(?!\*)", "", query["text"])}
+        assert document.analyse({**row[0], "query": bare}) == qualified, expression
 
 
 def test_place_names_line_and_column() -> None:
