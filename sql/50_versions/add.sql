@@ -73,7 +73,7 @@ begin
         perform vsync_internal.raise('VS002', format('a version of "%s" must be added by its owner', embedding),
             format('The current role is "%s".', v_owner), format('set role %I', v_embedding.owner));
     end if;
-    analysis := vsync_internal.own_analysis(v_view, analysis);
+    analysis := vsync_internal.own_analysis(v_view, v_embedding.options, analysis);
     if (analysis ->> 'root_oid')::oid <> v_embedding.root
         or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(analysis -> 'keys') with ordinality as e (k, i))
         <> (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_base.keys) with ordinality as e (k, i)) then

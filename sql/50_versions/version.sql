@@ -13,7 +13,7 @@ declare
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
     perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
-    analysis := vsync_internal.own_analysis(v_view, analysis);
+    analysis := vsync_internal.own_analysis(v_view, coalesce(options, '{}'), analysis);
     if chunk is not null and to_regprocedure('vsync_internal.check_chunk(jsonb,jsonb)') is not null then
         perform vsync_internal.check_object(chunk, 'chunk');
         execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, vsync_internal.model_spec($2)))' using chunk, model_id;
@@ -45,7 +45,7 @@ $$;
 comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, jsonb) is
 'makes what the creator''s rights are not needed for: configuration, vector table, serving view, capture';
 
-create function vsync_internal.own_analysis(document regclass, analysis jsonb)
+create function vsync_internal.own_analysis(document regclass, options jsonb, analysis jsonb)
 returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -56,12 +56,12 @@ begin
         perform vsync_internal.require_owner(vsync_internal.installer(), 'bring the analysis of a document along');
         return analysis;
     end if;
-    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1))) -> ''document'''
-    into analysis using document;
+    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1, $2))) -> ''document'''
+    into analysis using document, options;
     return analysis;
 end
 $$;
-comment on function vsync_internal.own_analysis(regclass, jsonb) is
+comment on function vsync_internal.own_analysis(regclass, jsonb, jsonb) is
 'the analysis of a stored document, made here; where there is no PL/Python the installer''s is taken';
 
 create function vsync_internal.relations_of(analysis jsonb)
