@@ -67,6 +67,6 @@ def test_after_any_history_the_vectors_equal_a_rebuild(
 @settings(suppress_health_check=SUPPRESSED)
 @HISTORIES
 def test_after_thousands_of_histories_the_vectors_equal_a_rebuild(
-    sessions: Sessions, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool
+    sessions: Sessions, batch: int, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool
 ) -> None:
     follow(sessions, shape, rows, steps, second, beside)
