@@ -45,7 +45,7 @@ def sessions(db: Connection, connect: Connect, tiny_model: Path) -> Sessions:
 def follow(sessions: Sessions, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool) -> None:
     history = History(sessions, shape, rows, second)
     try:
-        with Background(sessions.worker) if beside else nullcontext():
+        with Background(sessions.workers[0]) if beside else nullcontext():
             try:
                 history.run(steps)
             finally:
