@@ -4,6 +4,8 @@ import json
 from hashlib import sha256
 from typing import Any
 
+import psycopg
+
 from fix_cluster import Connection
 from promise.oracle import assert_equal_to_rebuild, assert_fresh, split, vectors, work
 from promise.stage import Claim, Stage, Step
@@ -25,40 +27,38 @@ class Steps(Stage):
 
     def fold(self, step: Step, owner: int) -> None:
         self._yield()
-        self.db.execute("select vsync_internal.fold()")
+        persist(self.db, "select vsync_internal.fold()")
         if step.variant == 0:
-            self.db.execute("select vsync_internal.expand()")
+            persist(self.db, "select vsync_internal.expand()")
         elif step.variant == 1:
-            self.db.execute("select vsync_internal.expand(1)")
+            persist(self.db, "select vsync_internal.expand(1)")
         elif step.variant == 2:
-            self.db.execute("select vsync_internal.backfill(v.id, 2) from vsync_internal.versions as v")
+            persist(self.db, "select vsync_internal.backfill(v.id, 2) from vsync_internal.versions as v")
 
     def claim(self, step: Step, owner: int) -> None:
         """Claim a key or two, render them, reserve their texts; publishing is another step, if it comes at all."""
         self.fold(step, owner)
         claimer = self.sessions.claimer
-        versions = claimer.execute("select id, embedding from vsync_internal.versions order by id").fetchall()
+        versions = persist(claimer, "select id, embedding from vsync_internal.versions order by id")
         version, name = versions[step.text % len(versions)]
-        row = claimer.execute(
-            "select token, keys from vsync_internal.claim(%s, %s)", [version, step.variant + 1]
-        ).fetchone()
-        assert row is not None
+        take = "select token, keys from vsync_internal.claim(%s, %s)"
+        (row,) = persist(claimer, take, version, step.variant + 1)
         if row[0] is not None:
             embedding = next(embedding for embedding in self.embeddings if embedding.name == name)
             claim = Claim(row[0], embedding, [], {})
             if step.variant:
                 render = "select key, content, hash from vsync_internal.render(%s, %s)"
-                claim.rows = claimer.execute(render, [row[0], row[1]]).fetchall()
+                claim.rows = persist(claimer, render, row[0], row[1])
                 texts = {text for _, content, _ in claim.rows for text in split(content, embedding.chunk)}
                 reserve = "select hash, state from vsync_internal.reserve(%s, %s)"
-                claim.states = dict(claimer.execute(reserve, [row[0], [digest(text) for text in texts]]).fetchall())
+                claim.states = dict(persist(claimer, reserve, row[0], [digest(text) for text in texts]))
             self.claims.append(claim)
 
     def publish(self, step: Step, owner: int) -> None:
         for claim in self.claims:
             if step.variant:
                 self._publish(self.sessions.claimer, claim)
-            self.sessions.claimer.execute("select vsync_internal.release(%s)", [claim.token])
+            persist(self.sessions.claimer, "select vsync_internal.release(%s)", claim.token)
         self.claims = []
 
     def die(self, step: Step, owner: int) -> None:
@@ -67,10 +67,10 @@ class Steps(Stage):
             self.lost += self.claims
             self.claims = []
             if step.variant % 2:
-                self.db.execute("select vsync_internal.reap()")
+                persist(self.db, "select vsync_internal.reap()")
 
     def late(self, step: Step, owner: int) -> None:
-        self.db.execute("select vsync_internal.reap()")
+        persist(self.db, "select vsync_internal.reap()")
         for claim in self.lost:
             self._publish(self.db, claim)
 
@@ -104,7 +104,17 @@ class Steps(Stage):
                         "fresh": fresh,
                     }
                 )
-        session.execute("select vsync_internal.publish(%s, %s, 0)", [claim.token, json.dumps(rows)])
+        persist(session, "select vsync_internal.publish(%s, %s, 0)", claim.token, json.dumps(rows))
+
+
+def persist(session: Connection, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+    """Run a step as a worker does: what another worker got in the way of is tried again."""
+    for _ in range(4):
+        try:
+            return session.execute(query.encode(), arguments or None).fetchall()
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            continue
+    return session.execute(query.encode(), arguments or None).fetchall()
 
 
 def digest(text: str) -> str:
