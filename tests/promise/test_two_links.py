@@ -4,6 +4,7 @@ A delta that joined the far side as well would lose the key: where it looks, the
 """
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from psycopg import sql
 from fix_cluster import Connect, Connection
 from promise.oracle import assert_fresh, declare, register, work
 
+CAPTURES = ("trigger",)
 TABLES = """
 create table brands (id int primary key, name text);
 create table products (id int primary key, brand_id int, name text);
@@ -122,15 +124,29 @@ STEPS = ("nothing", "fold", "claim", "drain")
 _CASES = {(o, p): 1000 * (o + 1) + 10 * p for o in range(len(ORDERS)) for p in range(len(PAIRS))}
 
 
-@pytest.mark.parametrize("capture", ["trigger"])
+@pytest.mark.parametrize("capture", CAPTURES)
 def test_two_links_that_change_together_are_followed(
     db: Connection, connect: Connect, tiny_model: Path, capture: str
 ) -> None:
-    register(db, tiny_model)
+    """Workers step in once, at any place, or after each event in the same way."""
+    every = itertools.product(STEPS, repeat=3)
+    follow(db, connect, tiny_model, capture, (s for s in every if s.count("nothing") > 1 or len(set(s)) == 1))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("capture", CAPTURES)
+def test_two_links_that_change_together_are_followed_whatever_workers_do(
+    db: Connection, connect: Connect, tiny_model: Path, capture: str
+) -> None:
+    follow(db, connect, tiny_model, capture, itertools.product(STEPS, repeat=3))
+
+
+def follow(db: Connection, connect: Connect, model: Path, capture: str, worked: Iterable[tuple[str, ...]]) -> None:
+    register(db, model)
     db.execute(TABLES)
     embeddings = [declare(db, document, name=name, capture=capture) for name, document in DOCUMENTS.items()]
     writers = {(order, side): connect() for order in ORDERS for side in "ab"}
-    for steps in itertools.product(STEPS, repeat=3):
+    for steps in worked:
         db.execute(sql.SQL(FILL.replace("%(cases)s", "{}")).format(sql.Literal(list(_CASES.values()))))
         work(db)
         try:
