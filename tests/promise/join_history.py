@@ -31,7 +31,7 @@ class JoinHistory(Steps):
         self._sql(self.db, shape.after)
         for table in reversed(shape.tables):
             for number in range(min(rows, len(table.keys))):
-                self._sql(self.db, f"insert into {self._into(table)} values {self._row(table, number, number, 0)}")
+                self._write(0, f"insert into {self._into(table)} values {self._row(table, number, number, 0)}")
         for capture in captures:
             name = f"of_{shape.name}_{capture}"
             self._declare(name, shape.document, shape.key, capture)
@@ -59,6 +59,8 @@ class JoinHistory(Steps):
             owner = step.writer % WRITERS
             if self.exclusive is not None and self.exclusive != owner:
                 self._yield()
+            if self.shape.checked:
+                self._alone(owner)
             getattr(self, step.kind)(step, owner)
 
     def settle(self) -> None:
@@ -199,7 +201,7 @@ class JoinHistory(Steps):
         table = self._table(step)
         name = f"update {table.name} set name = coalesce(name, '') || '.'"
         change = [name, f"update {table.name} set hits = 1", f"delete from {table.name}"]
-        truncated = {table.name, self._table(step, step.link).name} if self.shape.name != "cascade" else set[str]()
+        truncated = {table.name, self._table(step, step.link).name} if not self.shape.checked else set[str]()
         change.append(f"truncate {', '.join(sorted(truncated) or [table.name + ' cascade'])}")
         if table.links and step.text % 2:
             column = list(table.links)[step.link % len(table.links)]

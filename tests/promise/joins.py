@@ -29,7 +29,10 @@ class Table:
 
 @dataclass(frozen=True, repr=False)
 class Joined:
-    """A document over tables, the root first. after: SQL run once the tables are there; drop: what it made."""
+    """A document over tables, the root first. after: SQL run once the tables are there; drop: what it made.
+
+    checked: by foreign keys, so that writers would wait for one another.
+    """
 
     name: str
     tables: tuple[Table, ...]
@@ -39,6 +42,7 @@ class Joined:
     before: str = "select"
     after: str = "select"
     drop: str = "select"
+    checked: bool = False
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -230,6 +234,7 @@ JOINS = (
         "select p.id, p.name || coalesce(' in ' || c.name, '') || coalesce(' by ' || b.name, '') as content"
         " from products as p left join categories as c on c.id = p.category_id"
         " left join brands as b on b.id = p.brand_id",
+        checked=True,
     ),
     Joined(
         "parts",

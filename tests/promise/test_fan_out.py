@@ -143,3 +143,36 @@ def test_an_embedding_dropped_in_the_middle_of_a_wide_change_leaves_nothing(db: 
     db.execute("select vsync.drop_embedding('promised')")
     db.execute("update products set name = 'new' where id = -1")
     assert_fresh(db, other)
+
+
+LARGE = {
+    "names": "update staff set name = 'name ' || id % 7",
+    "links": "update staff set manager_id = 1 + (id * 7) % 2400",
+    "links and names of some": "update staff set manager_id = manager_id + 1, name = name || '.' where id % 2 = 0",
+    "irrelevant": "update staff set hits = 1",
+    "keys": "update staff set id = id + 5000",
+    "keys and links": "update staff set id = id - 5000, manager_id = manager_id + 1",
+    "upsert": """insert into staff select i, i / 2, 'new ' || i from generate_series(2000, 4000) as i
+        on conflict (id) do update set name = 'upserted ' || excluded.id % 5""",
+    "delete": "delete from staff where id % 3 = 0",
+    "insert": "insert into staff select -i, i, 'negative ' || i % 3 from generate_series(1, 1200) as i",
+    "truncate": "truncate staff",
+}
+
+
+def test_large_statements_on_a_table_that_is_joined_to_itself_are_followed(
+    db: Connection, connect: Connect, tiny_model: Path
+) -> None:
+    register(db, tiny_model)
+    db.execute("create table staff (id int primary key, manager_id int, name text, hits int)")
+    db.execute("create index on staff (manager_id)")
+    db.execute("insert into staff select i, i / 3, 'name ' || i % 9 from generate_series(1, 2400) as i")
+    staff = declare(
+        db,
+        """select e.id, e.name || coalesce(' under ' || m.name, '') || coalesce(' and ' || g.name, '') as content
+        from staff as e left join staff as m on m.id = e.manager_id left join staff as g on g.id = m.manager_id""",
+    )
+    work(db)
+    for number, statement in enumerate(LARGE.values()):
+        (connect() if number % 2 else db).execute(statement.encode())
+        assert_fresh(db, staff)
