@@ -1,7 +1,8 @@
 # Every target prepares what it needs. PG_CONFIG=/path/to/pg_config picks the server.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-export PG_CONFIG
+HISTORIES ?= 5000
+export PG_CONFIG HISTORIES
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
@@ -49,8 +50,8 @@ demo: install ## the main job, end to end, on real rows
 test: install ## all tests
 	@$(PYTHON) -m pytest
 
-soak: install ## the property-based tests with thousands of histories
-	@$(PYTHON) -m pytest -m soak --hypothesis-profile=soak
+soak: install ## the property-based tests with thousands of histories (make soak HISTORIES=2000)
+	@$(PYTHON) -m pytest -m soak --hypothesis-profile=soak -v -o faulthandler_timeout=1800
 
 chaos: install ## the tests that kill servers and backends, over and over
 	@$(PYTHON) -m pytest -m chaos

@@ -1,10 +1,20 @@
 """What every test shares: the fixture plugins and how long hypothesis searches."""
 
+import os
+
 import hypothesis
+import pytest
 
 pytest_plugins = ["fix_cluster", "fix_models"]
 
 _SHARED = {"deadline": None, "derandomize": False, "print_blob": True, "database": None}
 hypothesis.settings.register_profile("test", max_examples=100, **_SHARED)
-hypothesis.settings.register_profile("soak", max_examples=5000, **_SHARED)
+hypothesis.settings.register_profile("soak", max_examples=250, **_SHARED)
 hypothesis.settings.load_profile("test")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Split the histories of a soak test (HISTORIES, of each) into batches, each in a database of its own."""
+    if "batch" in metafunc.fixturenames:
+        histories = int(os.environ.get("HISTORIES", "5000"))
+        metafunc.parametrize("batch", range(1, -(-histories // 250) + 1))

@@ -1,65 +1,43 @@
-"""A random history over one shape: several writers, partial workers, slow and dying claims, in one thread.
+"""A random history over one table of some shape, in one thread: several writers, partial workers, dying claims.
 
 Writers own disjoint keys, so that none waits for another; whatever takes a whole table first ends the others.
 """
 
-import json
-from hashlib import sha256
-from typing import Any
+from collections.abc import Iterable
 
-from fix_cluster import Connection
-from promise.oracle import assert_equal_to_rebuild, assert_fresh, split, vectors, work
-from promise.stage import TEXTS, WRITERS, Claim, Stage, Step
+from promise.oracle import Declared, declare
+from promise.shapes import Shape
+from promise.stage import TEXTS, WRITERS, Sessions, Step
+from promise.steps import Steps
 
 
-class History(Stage):
-    """`run` the steps, each a method named by its kind; then `finish`, `settle` and, always, `remove`."""
+class History(Steps):
+    """A shape's table with rows and embeddings of it: `run` the steps, `finish`, `settle` and, always, `remove`."""
+
+    def __init__(self, sessions: Sessions, shape: Shape, rows: int, second: bool) -> None:
+        super().__init__(sessions)
+        self.shape = shape
+        self.columns = ", ".join(shape.columns)
+        self._sweep()
+        self._sql(self.db, shape.create)
+        for key in shape.keys[:rows]:
+            self._sql(
+                self.db,
+                f"insert into {shape.root} ({self.columns}, title, body) values ({key}, 't', 'b')"
+                " on conflict do nothing",
+            )
+        self.embeddings = [self._declare(f"of_{shape.name}", shape.document)]
+        if second:
+            outputs = (f'{column} as "{name.replace(chr(34), chr(34) * 2)}"' for column, name in self._outputs())
+            document = f"select 'hits ' || hits as content, {', '.join(outputs)} from {shape.root}"
+            self.embeddings.append(self._declare("second", document))
 
     def run(self, steps: list[Step]) -> None:
         for step in steps:
             owner = self._owner(step.keys[0])
             if self.exclusive is not None and self.exclusive != owner:
-                self._finish(self.exclusive, commit=True)
+                self._yield()
             getattr(self, step.kind)(step, owner)
-
-    def settle(self) -> None:
-        """Kill what claims are left; then everything must be fresh, and a late publish must change nothing."""
-        if self.claims:
-            self.lost += self.claims
-            self.claims = []
-            self.sessions.kill_claimer()
-        assert_fresh(self.db, *self.embeddings)
-        for claim in self.lost:
-            self._publish(self.db, claim)
-        assert_equal_to_rebuild(self.db, *self.embeddings)
-
-    # transactions
-
-    def begin(self, step: Step, owner: int) -> None:
-        if not self._open(owner):
-            level = ("read committed", "read committed", "repeatable read", "serializable")[step.variant]
-            self.sessions.writers[owner].execute(f"begin isolation level {level}".encode())
-
-    def savepoint(self, step: Step, owner: int) -> None:
-        if self._open(owner):
-            self._write(owner, "savepoint s")
-
-    def rollback_to(self, step: Step, owner: int) -> None:
-        if self._open(owner):
-            self._write(owner, "savepoint s")
-            self.update(step, owner)
-            if self._open(owner):
-                self._write(owner, "rollback to s")
-
-    def commit(self, step: Step, owner: int) -> None:
-        self._finish(owner, commit=True)
-
-    def rollback(self, step: Step, owner: int) -> None:
-        self._finish(owner, commit=False)
-
-    def role(self, step: Step, owner: int) -> None:
-        role = "replica" if step.variant % 2 else "origin"
-        self._write(owner, f"set session_replication_role = {role}")
 
     # rows
 
@@ -162,85 +140,42 @@ class History(Stage):
         change = f"detach partition {leaf}" if row == (True,) else f"attach partition {leaf} {bound}"
         self._write(owner, f"alter table {parent} {change}")
 
-    # workers
+    def _outputs(self) -> Iterable[tuple[str, str]]:
+        return zip(self.shape.columns, self.shape.key, strict=True)
 
-    def fold(self, step: Step, owner: int) -> None:
-        self.db.execute("select vsync_internal.fold()")
-        if step.variant == 0:
-            self.db.execute("select vsync_internal.expand()")
-        elif step.variant == 1:
-            self.db.execute("select vsync_internal.expand(1)")
-        elif step.variant == 2:
-            self.db.execute("select vsync_internal.backfill(v.id, 2) from vsync_internal.versions as v")
+    def _declare(self, name: str, document: str) -> Declared:
+        return declare(
+            self.db, document, name=name, schema=self.shape.schema, key=self.shape.key, chunk=self.shape.chunk
+        )
 
-    def claim(self, step: Step, owner: int) -> None:
-        """Claim a key or two and render them; publishing is another step, if it comes at all."""
-        self.fold(step, owner)
-        claimer = self.sessions.claimer
-        versions = claimer.execute("select id from vsync_internal.versions order by id").fetchall()
-        version = versions[step.text % len(versions)][0]
-        row = claimer.execute(
-            "select token, keys from vsync_internal.claim(%s, %s)", [version, step.variant + 1]
-        ).fetchone()
-        assert row is not None
-        if row[0] is not None:
-            render = "select key, content, hash from vsync_internal.render(%s, %s)"
-            rows = claimer.execute(render, [row[0], row[1]]).fetchall() if step.variant else []
-            self.claims.append(Claim(row[0], version, rows))
+    def _sweep(self) -> None:
+        """Drop everything, what a history that failed half-way has left included."""
+        for name in (f"of_{self.shape.name}", "second"):
+            self.db.execute("select vsync.drop_embedding(%s, true)", [name])
+        for table in (self.shape.root, *(leaf for leaf, _ in self.shape.leaves)):
+            self._sql(self.db, f"drop table if exists {table}")
+        if self.shape.drop:
+            self._sql(self.db, self.shape.drop)
 
-    def publish(self, step: Step, owner: int) -> None:
-        for claim in self.claims:
-            if step.variant:
-                self._publish(self.sessions.claimer, claim)
-            self.sessions.claimer.execute("select vsync_internal.release(%s)", [claim.token])
-        self.claims = []
+    def _owner(self, key: int) -> int:
+        return key % len(self.shape.keys) // 2 % WRITERS
 
-    def die(self, step: Step, owner: int) -> None:
-        if self.claims:
-            self.sessions.kill_claimer()
-            self.lost += self.claims
-            self.claims = []
-            if step.variant % 2:
-                self.db.execute("select vsync_internal.reap()")
+    def _own(self, step: Step, owner: int) -> list[int]:
+        count = len(self.shape.keys)
+        return list(dict.fromkeys(key % count for key in step.keys if self._owner(key) == owner))
 
-    def late(self, step: Step, owner: int) -> None:
-        self.db.execute("select vsync_internal.reap()")
-        for claim in self.lost:
-            self._publish(self.db, claim)
+    def _key(self, key: int) -> str:
+        return self.shape.keys[key]
 
-    def drain(self, step: Step, owner: int) -> None:
-        if self.exclusive is not None:
-            self._finish(self.exclusive, commit=True)
-        self.publish(step, owner)
-        work(self.db)
+    def _equal(self, key: int) -> str:
+        return f"({self.columns}) = ({self._key(key)})"
 
-    def refresh(self, step: Step, owner: int) -> None:
-        self._write(owner, f"select vsync.refresh('{self.embeddings[0].name}')")
+    def _where(self, step: Step, owner: int) -> str:
+        return " or ".join(self._equal(key) for key in self._own(step, owner))
 
-    def _publish(self, session: Connection, claim: Claim) -> None:
-        rows: list[dict[str, Any]] = []
-        for key, content, document in claim.rows:
-            chunks = split(content, self.shape.chunk if claim.version == self._first_version() else None)
-            made = vectors(self.db, set(chunks))
-            for number, text in enumerate(chunks):
-                vector = json.dumps([float(value) for value in made[text]])
-                digest = sha256(text.encode()).hexdigest()
-                rows.append(
-                    {
-                        "key": key,
-                        "chunk": number,
-                        "content": text,
-                        "hash": digest,
-                        "document": document,
-                        "vector": vector,
-                        "truncated": False,
-                        "fresh": True,
-                    }
-                )
-        session.execute("select vsync_internal.publish(%s, %s, 0)", [claim.token, json.dumps(rows)])
+    def _into(self, step: Step) -> str:
+        return f"{self.shape.root} ({self.columns}, title, body)"
 
-    def _first_version(self) -> int:
-        query = "select id from vsync_internal.versions where embedding = %s"
-        row = self.db.execute(query, [self.embeddings[0].name]).fetchone()
-        assert row is not None
-        return row[0]
+    def _values(self, step: Step, owner: int, *, one: bool = False) -> str:
+        own = self._own(step, owner)[: 1 if one else None]
+        return "values " + ", ".join(f"({self._key(key)}, 't', {TEXTS[step.text]})" for key in own)

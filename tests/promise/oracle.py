@@ -58,11 +58,12 @@ def declare(
     schema: str = "public",
     key: Iterable[str] = ("id",),
     chunk: dict[str, int] | None = None,
+    capture: str = "trigger",
 ) -> Declared:
     """Create an embedding of the model registered by `register`, without a vector index."""
     db.execute(
-        'select vsync.create_embedding(%s, %s, %s, chunk => %s::jsonb, index => \'{"type": "none"}\')',
-        [name, document, MODEL, None if chunk is None else str(chunk).replace("'", '"')],
+        'select vsync.create_embedding(%s, %s, %s, capture => %s, chunk => %s::jsonb, index => \'{"type": "none"}\')',
+        [name, document, MODEL, capture, None if chunk is None else str(chunk).replace("'", '"')],
     )
     return Declared(name, schema, tuple(key), document, chunk)
 
@@ -101,6 +102,14 @@ def contents(db: Connection, embedding: Declared) -> dict[str, list[str]]:
     """Return the texts by key as text, in the order of chunks, as the serving view shows them."""
     query = sql.SQL("select ({})::text, array_agg(content order by chunk) from {} group by 1").format(
         _keys("v", embedding), sql.SQL("{} as v").format(embedding.view)
+    )
+    return dict(db.execute(query).fetchall())
+
+
+def rendered(db: Connection, embedding: Declared) -> dict[str, str]:
+    """Return the texts that there should be now, by key as text: without null and empty ones."""
+    query = sql.SQL("select ({})::text, d.content from ({}) as d where d.content <> ''").format(
+        _keys("d", embedding), sql.SQL(cast(LiteralString, embedding.document))
     )
     return dict(db.execute(query).fetchall())
 

@@ -1,16 +1,16 @@
-"""What a random history plays on: the sessions, a table of some shape with its embeddings, a worker beside it."""
+"""What a random history plays on: the sessions, the writers' transactions, workers beside it."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from fix_cluster import Connect, Connection
-from promise.oracle import Declared, declare
-from promise.shapes import Shape
+from promise.oracle import Declared
 
 WRITERS = 3
 TEXTS = (
@@ -27,12 +27,12 @@ FOREIGN = (
     "set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'; set intervalstyle = 'sql_standard';"
     " set extra_float_digits = -10; set bytea_output = 'escape'"
 )
-_EXPECTED = {"23505", "23514", "40001", "40P01", "55000", "25P02"}
+_EXPECTED = {"23503", "23505", "23514", "40001", "40P01", "55000", "25P02"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What happens next: a method of History by name, the keys it is about by number, a text, a variation."""
+    """What happens next: a method of a history by name, the keys it is about by number, a text, a variation."""
 
     kind: str
     keys: tuple[int, ...]
@@ -40,13 +40,26 @@ class Step:
     variant: int
 
 
+@dataclass(frozen=True)
+class JoinStep(Step):
+    """The same over several tables. table, writer, link: which, by number."""
+
+    table: int = 0
+    writer: int = 0
+    link: int = 0
+
+
 @dataclass
 class Claim:
-    """A claim whose documents are rendered, (key, content, hash) each, and not published."""
+    """A claim whose documents are rendered and not published.
+
+    rows: (key, content, hash) each. states: by hash of a text, what is "stored" or "busy"; the others are its own.
+    """
 
     token: int
-    version: int
+    embedding: Declared
     rows: list[tuple[str, str, str]]
+    states: dict[str, str]
 
 
 class Sessions:
@@ -57,7 +70,9 @@ class Sessions:
         self._connect = connect
         self.writers = [connect() for _ in range(WRITERS)]
         self.writers[1].execute(FOREIGN)
-        self.worker = connect()
+        for writer in self.writers:
+            writer.execute("set lock_timeout = '20s'")
+        self.workers = [connect(), connect()]
         self.claimer = connect()
 
     def kill_claimer(self) -> None:
@@ -73,37 +88,15 @@ class Sessions:
 
 
 class Stage:
-    """A shape's table with rows and embeddings of it, and the writers' transactions; `remove` it in the end."""
+    """The writers' transactions over some tables; a history adds its steps, its tables and its embeddings."""
 
-    def __init__(self, sessions: Sessions, shape: Shape, rows: int, second: bool) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
-        self.shape = shape
         self.db = sessions.db
-        self.columns = ", ".join(shape.columns)
+        self.embeddings: list[Declared] = []
         self.claims: list[Claim] = []
         self.lost: list[Claim] = []
         self.exclusive: int | None = None
-        self._sweep()
-        self._sql(self.db, shape.create)
-        for key in shape.keys[:rows]:
-            self._sql(
-                self.db,
-                f"insert into {shape.root} ({self.columns}, title, body) values ({key}, 't', 'b')"
-                " on conflict do nothing",
-            )
-        self.embeddings = [self._declare(f"of_{shape.name}", shape.document)]
-        if second:
-            outputs = (f'{column} as "{name.replace(chr(34), chr(34) * 2)}"' for column, name in self._outputs())
-            document = f"select 'hits ' || hits as content, {', '.join(outputs)} from {shape.root}"
-            self.embeddings.append(self._declare("second", document))
-
-    def _outputs(self) -> Iterable[tuple[str, str]]:
-        return zip(self.shape.columns, self.shape.key, strict=True)
-
-    def _declare(self, name: str, document: str) -> Declared:
-        return declare(
-            self.db, document, name=name, schema=self.shape.schema, key=self.shape.key, chunk=self.shape.chunk
-        )
 
     def finish(self) -> None:
         """End all transactions."""
@@ -120,40 +113,51 @@ class Stage:
 
     def _sweep(self) -> None:
         """Drop everything, what a history that failed half-way has left included."""
-        for name in (f"of_{self.shape.name}", "second"):
-            self.db.execute("select vsync.drop_embedding(%s, true)", [name])
-        for table in (self.shape.root, *(leaf for leaf, _ in self.shape.leaves)):
-            self._sql(self.db, f"drop table if exists {table}")
-        if self.shape.drop:
-            self._sql(self.db, self.shape.drop)
+        raise NotImplementedError
 
-    def _owner(self, key: int) -> int:
-        return key % len(self.shape.keys) // 2 % WRITERS
+    def _committed(self) -> None:
+        """Something was committed."""
 
-    def _own(self, step: Step, owner: int) -> list[int]:
-        count = len(self.shape.keys)
-        return list(dict.fromkeys(key % count for key in step.keys if self._owner(key) == owner))
+    # transactions
 
-    def _key(self, key: int) -> str:
-        return self.shape.keys[key]
+    def begin(self, step: Step, owner: int) -> None:
+        if not self._open(owner):
+            level = ("read committed", "read committed", "repeatable read", "serializable")[step.variant]
+            self.sessions.writers[owner].execute(f"begin isolation level {level}".encode())
 
-    def _equal(self, key: int) -> str:
-        return f"({self.columns}) = ({self._key(key)})"
+    def savepoint(self, step: Step, owner: int) -> None:
+        if self._open(owner):
+            self._write(owner, "savepoint s")
 
-    def _where(self, step: Step, owner: int) -> str:
-        return " or ".join(self._equal(key) for key in self._own(step, owner))
+    def rollback_to(self, step: Step, owner: int) -> None:
+        if self._open(owner):
+            self._write(owner, "savepoint s")
+            self.update(step, owner)
+            if self._open(owner):
+                self._write(owner, "rollback to s")
 
-    def _into(self, step: Step) -> str:
-        return f"{self.shape.root} ({self.columns}, title, body)"
+    def update(self, step: Any, owner: int) -> None:
+        raise NotImplementedError
 
-    def _values(self, step: Step, owner: int, *, one: bool = False) -> str:
-        own = self._own(step, owner)[: 1 if one else None]
-        return "values " + ", ".join(f"({self._key(key)}, 't', {TEXTS[step.text]})" for key in own)
+    def commit(self, step: Step, owner: int) -> None:
+        self._finish(owner, commit=True)
+
+    def rollback(self, step: Step, owner: int) -> None:
+        self._finish(owner, commit=False)
+
+    def role(self, step: Step, owner: int) -> None:
+        role = "replica" if step.variant % 2 else "origin"
+        self._write(owner, f"set session_replication_role = {role}")
 
     def _alone(self, owner: int) -> None:
         for writer in range(WRITERS):
             if writer != owner:
                 self._finish(writer, commit=True)
+
+    def _yield(self) -> None:
+        """End the transaction that holds a whole table, if there is one: whoever comes now would wait for it."""
+        if self.exclusive is not None:
+            self._finish(self.exclusive, commit=True)
 
     def _open(self, writer: int) -> bool:
         return self.sessions.writers[writer].info.transaction_status != TransactionStatus.IDLE
@@ -176,6 +180,8 @@ class Stage:
                 raise
             if self._open(writer):
                 self.sessions.writers[writer].execute("rollback")
+        if not self._open(writer):
+            self._committed()
 
     def _sql(self, session: Connection, statement: str) -> None:
         session.execute(statement.encode())

@@ -45,7 +45,7 @@ def sessions(db: Connection, connect: Connect, tiny_model: Path) -> Sessions:
 def follow(sessions: Sessions, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool) -> None:
     history = History(sessions, shape, rows, second)
     try:
-        with Background(sessions.worker) if beside else nullcontext():
+        with Background(sessions.workers[0]) if beside else nullcontext():
             try:
                 history.run(steps)
             finally:
@@ -67,6 +67,6 @@ def test_after_any_history_the_vectors_equal_a_rebuild(
 @settings(suppress_health_check=SUPPRESSED)
 @HISTORIES
 def test_after_thousands_of_histories_the_vectors_equal_a_rebuild(
-    sessions: Sessions, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool
+    sessions: Sessions, batch: int, shape: Shape, rows: int, steps: list[Step], second: bool, beside: bool
 ) -> None:
     follow(sessions, shape, rows, steps, second, beside)
