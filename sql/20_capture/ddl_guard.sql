@@ -63,37 +63,37 @@ declare
     v_relation regclass;
     v_capture vsync_internal.captures;
     v_version_id int;
-    v_changed boolean;
 begin
     -- during a restore the tables, functions and triggers come one by one
     if to_regclass('vsync_internal.captures') is null or current_setting('vsync.own_ddl', true) = 'on' then
         return;
     end if;
     perform vsync_internal.follow_partitions();
+    for v_capture in select c.* from vsync_internal.captures as c where tg_tag = 'DROP TRIGGER' loop
+        exit when vsync_internal.is_restored();
+        if vsync_internal.install_triggers(v_capture.id, v_capture.relation) > 0 then
+            -- what happened since is unknown
+            perform vsync_internal.review(v_capture.relation, 'R');
+        end if;
+    end loop;
     for v_relation in
         select distinct f.relation from pg_event_trigger_ddl_commands() as d
         join vsync_internal.feeds as f on d.objid = f.relation or f.relation in (select pg_partition_root(d.objid::regclass))
         where d.classid = 'pg_class'::regclass
     loop
         exit when vsync_internal.is_restored();
-        v_changed := false;
         for v_version_id in
             select distinct d.version_id from vsync_internal.dependencies as d
             join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
             where d.relation = v_relation order by 1
         loop
             begin
-                v_changed := vsync_internal.reanalyse(v_version_id) or v_changed;
+                perform vsync_internal.reanalyse(v_version_id);
             exception when others then
                 -- without its primary key, for instance: what was captured before is captured still
                 raise notice 'vsync: %', sqlerrm;
             end;
         end loop;
-        select * into v_capture from vsync_internal.captures as c where c.relation = v_relation;
-        if not v_changed and v_capture.id is not null and vsync_internal.install_triggers(v_capture.id, v_relation) > 0 then
-            -- a trigger was dropped: what happened since is unknown
-            perform vsync_internal.review(v_relation, 'R');
-        end if;
         -- a whole row reads differently when a column comes, goes, or changes its name or type
         perform vsync_internal.review(v_relation, 'R', whole_row => true);
     end loop;
@@ -119,13 +119,23 @@ begin
     if to_regclass('vsync_internal.progress') is null or current_setting('vsync.own_ddl', true) = 'on' then
         return;
     end if;
-    update vsync_internal.progress as p
-    set broken = format('%s is gone', case
-        when to_regclass(format('vsync_data.%I', v.data)) is null then format('the vector table vsync_data.%I', v.data)
-        else 'a table, column or function that the document reads' end)
-    from vsync_internal.versions as v
-    where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
-        and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null);
+    with lost as (
+        update vsync_internal.progress as p
+        set broken = format('%s is gone', case
+            when to_regclass(format('vsync_data.%I', v.data)) is null then format('the vector table vsync_data.%I', v.data)
+            else 'a table, column or function that the document reads' end)
+        from vsync_internal.versions as v
+        where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
+            and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null)
+        returning p.version_id)
+    update vsync_internal.dependencies as d set feed_id = null from lost as l where d.version_id = l.version_id;
+    -- a trigger function that names a column which is gone would stop every writer
+    perform vsync_internal.sync_capture(f.relation)
+    from (select distinct f.relation from vsync_internal.feeds as f join pg_class as c on c.oid = f.relation
+        where not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id)
+            or exists (select from unnest(f.columns) as u (name) where not exists (
+                select from pg_attribute as a where a.attrelid = f.relation and a.attname = u.name and not a.attisdropped))
+        order by 1) as f;
     perform vsync_internal.follow_partitions();
 end
 $$;

@@ -48,18 +48,18 @@ declare
     v_warnings text[] := '{}';
 begin
     for v_query in
-        select format('each document that is rendered reads all of %%s: its key does not reach that table, or an index is missing') as warning,
+        select 'each document that is rendered reads all of ' as lead, ': its key does not reach that table, or an index is missing' as rest,
             format('select d.content from vsync_data.%I as d where (%s) in (select %s from pg_catalog.unnest(''{}''::text[]) as u (key))',
                 data || '_document', vsync_internal.key_list(v_keys, 'd.%1$I'), vsync_internal.key_values(v_keys, 'u.key')) as query
         union all
-        select format('a change of %s reads all of %%s, where an index on the columns of %s would help',
-                (d ->> 'relation_oid')::oid::regclass, (select string_agg(s, ', ') from jsonb_array_elements_text(d -> 'path') as s)),
+        select format('a change of %s reads all of ', (d ->> 'relation_oid')::oid::regclass),
+            format(', where an index on the columns of %s would help', (select string_agg(s, ', ') from jsonb_array_elements_text(d -> 'path') as s)),
             vsync_internal.delta_query(d, v_keys, '''{}''::text[]')
         from jsonb_array_elements(document -> 'dependencies') as d
     loop
         execute 'explain (format json, verbose) ' || v_query.query into v_plan;
         v_warnings := v_warnings || array(
-            select distinct format(v_query.warning, format('%I.%I', n ->> 'Schema', n ->> 'Relation Name'))
+            select distinct v_query.lead || format('%I.%I', n ->> 'Schema', n ->> 'Relation Name') || v_query.rest
             -- a whole index is read as a table without condition is
             from jsonb_path_query(v_plan, 'strict $.** ? (@."Node Type" == "Seq Scan"
                 || @."Node Type" starts with "Index" && !exists(@."Index Cond"))') as n);

@@ -109,8 +109,8 @@ begin
     insert into vsync_internal.versions (embedding, version, label, model_id, document, keys, chunk, index, state, data)
     values (embedding, version, vsync_internal.label(embedding, model_id), model_id, document, v_keys, chunk, v_index, state, v_data)
     returning id into v_id;
-    perform vsync_internal.put_dependencies(v_id, analysis);
     insert into vsync_internal.progress (version_id) values (v_id);
+    perform vsync_internal.put_dependencies(v_id, analysis);
     return v_id;
 end
 $$;
