@@ -56,7 +56,7 @@ WAL_CONFIRM = Statement(
     ("pg_catalog.int8", "pg_catalog.int8", "pg_catalog.int8", "pg_catalog.int8"),
 )
 WAL_DROP = Statement("select vsync_internal.wal_drop()")
-WAL_DUTY = Statement("select vsync_internal.wal_duty($1)", ("pg_catalog.int8",))
+WAL_DUTY = Statement("select vsync_internal.wal_duty($1, $2)", ("pg_catalog.int8", "pg_catalog.bool"))
 WAL_FAILED = Statement(
     "select vsync_internal.wal_failed($1, pg_catalog.make_interval(secs => $2))",
     ("pg_catalog.text", "pg_catalog.float8"),
@@ -66,7 +66,9 @@ WAL_INSPECT = Statement("select vsync_internal.wal_inspect()")
 WAL_LOSE = Statement("select vsync_internal.wal_lose($1)", ("pg_catalog.text",))
 WAL_MAKE = Statement("select vsync_internal.wal_make()")
 WAL_PEEK = Statement("select data from vsync_internal.wal_peek($1) as p (data)", ("pg_catalog.int8",))
-WAL_REACHED = Statement("select vsync_internal.wal_reached($1, $2)", ("pg_catalog.int8", "pg_catalog.int8"))
+WAL_REACHED = Statement(
+    "select vsync_internal.wal_reached($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.int8", "pg_catalog.bool")
+)
 WAL_REVIEW = Statement("select vsync_internal.wal_review($1)", ("pg_catalog.int4[]",))
 WAL_SYNC = Statement("select vsync_internal.sync_publication()")
 WAL_TARGET = Statement("select vsync_internal.wal_target()")

@@ -229,6 +229,7 @@ class Reader:
         self._seen = 0  # nothing of ours begins below this LSN and is not in the log
         self._confirmed = 0
         self._chunk = _CHUNK
+        self._failed = False
         self._next = 0.0
         self._let_go = 0
         self._advanced = 0.0
@@ -241,7 +242,7 @@ class Reader:
             return False
         self._next = start
         try:
-            worked = self._attend()
+            worked = self._attend(eager=urgent and not self._failed)
         except HostError as error:
             worked = self._give_way(error)
         end = time.monotonic()
@@ -253,11 +254,11 @@ class Reader:
         return self._value(statements.WAL_TARGET)
 
     def reached(self, target: int | None) -> bool:
-        """Tell whether the log has everything up to a position."""
-        return target is None or bool(self._value(statements.WAL_REACHED, target, self._seen))
+        """Tell whether the log has everything up to a position, or this session has failed to get there."""
+        return target is None or bool(self._value(statements.WAL_REACHED, target, self._seen, not self._failed))
 
-    def _attend(self) -> bool:
-        duty = self._value(statements.WAL_DUTY, self._seen)
+    def _attend(self, *, eager: bool) -> bool:
+        duty = self._value(statements.WAL_DUTY, self._seen, eager)
         if duty == "none":
             self._next = time.monotonic() + _UNUSED
         elif duty == "make":
@@ -334,6 +335,7 @@ class Reader:
             self._value(statements.WAL_LOSE, error.message)
         else:
             self._value(statements.WAL_FAILED, error.message, _RETRY)
+            self._failed = True
         return False
 
     def _value(self, statement: Statement, *arguments: object) -> Any:

@@ -67,7 +67,7 @@ $$;
 comment on function vsync_internal.slot_fault() is
 'why the slot cannot be read on from where it was left, null if it can. Reliable only while the lock "wal" is held';
 
-create function vsync_internal.wal_duty(seen bigint)
+create function vsync_internal.wal_duty(seen bigint, eager boolean default false)
 returns text
 language plpgsql
 volatile
@@ -80,7 +80,7 @@ begin
     select * into v_state from vsync_internal.wal_state;
     if not exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
         return case when v_state is null then 'none' else 'drop' end;
-    elsif v_state.retry_at > clock_timestamp() then
+    elsif v_state.retry_at > clock_timestamp() and not eager then
         return 'wait';
     elsif vsync_internal.slot_fault() is not null then
         return case when vsync_internal.is_restored() then 'wait' else 'make' end;
@@ -90,8 +90,9 @@ begin
     return 'read';
 end
 $$;
-comment on function vsync_internal.wal_duty(bigint) is
-'what there is to do about the slot: none, drop, wait (after a failure), make, idle, read. seen: up to where the caller knows that nothing is left';
+comment on function vsync_internal.wal_duty(bigint, boolean) is
+'what there is to do about the slot: none, drop, wait (after a failure, unless eager), make, idle, read. seen: up to where the caller knows that
+nothing is left';
 
 create function vsync_internal.wal_make()
 returns boolean

@@ -170,15 +170,15 @@ $$;
 comment on function vsync_internal.wal_target() is
 'a position after everything committed so far; flushed once this transaction is. Null without embeddings of capture wal';
 
-create function vsync_internal.wal_reached(target bigint, seen bigint)
+create function vsync_internal.wal_reached(target bigint, seen bigint, eager boolean default false)
 returns boolean
 language sql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select case vsync_internal.wal_duty(seen)
+    select case vsync_internal.wal_duty(seen, eager)
         when 'none' then true when 'drop' then true when 'wait' then true when 'make' then false
         else (select greatest(w.read_lsn, '0/0'::pg_lsn + seen) >= '0/0'::pg_lsn + target from vsync_internal.wal_state as w) end
 $$;
-comment on function vsync_internal.wal_reached(bigint, bigint) is 'whether the slot was read up to a position, or cannot be for now';
+comment on function vsync_internal.wal_reached(bigint, bigint, boolean) is 'whether the slot was read up to a position, or cannot be for now';

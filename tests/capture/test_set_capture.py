@@ -25,9 +25,8 @@ def found(db: Connection, tiny_model: Path) -> Connection:
 
 
 def triggers(db: Connection) -> int:
-    return scalar(
-        db, "select count(*) from pg_trigger where tgrelid = 'shop.items'::regclass and tgname like 'vsync%%'"
-    )
+    ours = "tgrelid = 'shop.items'::regclass and tgname like 'vsync%%'"
+    return scalar(db, f"select count(*) from pg_trigger where {ours}")
 
 
 @pytest.mark.parametrize("capture", ["wal", "manual"])

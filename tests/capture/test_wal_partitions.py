@@ -12,14 +12,15 @@ TABLES = """
 create table shop.parts (region text, id int, body text, hits int, primary key (region, id)) partition by list (region);
 create table shop.parts_eu partition of shop.parts for values in ('eu') partition by range (id);
 create table shop.parts_eu_1 partition of shop.parts_eu for values from (0) to (100);
-create table shop.parts_eu_2 (id int, hits int, dropped text, region text not null, body text, primary key (region, id));
+create table shop.parts_eu_2 (id int, hits int, dropped text, region text, body text, primary key (region, id));
 alter table shop.parts_eu_2 drop column dropped;
 alter table shop.parts_eu attach partition shop.parts_eu_2 for values from (100) to (200);
 create table shop.parts_us partition of shop.parts for values in ('us');
 insert into shop.parts select r, i, 'body ' || i, 0 from unnest(array['eu', 'us']) as r, generate_series(95, 105) as i;
 """
 DOCUMENT = "select region, id, body as content from shop.parts"
-FRESH = """select count(*) from ((select region, id, body from shop.parts where body <> '' except select region, id, content from shop.found)
+FRESH = """select count(*) from (
+(select region, id, body from shop.parts where body <> '' except select region, id, content from shop.found)
 union all (select region, id, content from shop.found except select region, id, body from shop.parts)) as x"""
 
 STATEMENTS = (

@@ -12,8 +12,8 @@ from shop import refused
 from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 
-CHECK = """select vsync_internal.check_wal('shop.items', jsonb_build_array(jsonb_build_object('relation_oid', %s::regclass::oid,
-'keys', '[{"column": "body"}]'::jsonb)), %s)"""
+CHECK = """select vsync_internal.check_wal('shop.items', jsonb_build_array(jsonb_build_object(
+'relation_oid', %s::regclass::oid, 'keys', '[{"column": "body"}]'::jsonb)), %s)"""
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def test_a_server_without_logical_wal_is_refused_with_the_setting(crash_cluster:
         "create table shop.d (id int primary key, body text)",
         "create table shop.d (body text)",
         "create table shop.d (body text primary key); alter table shop.d replica identity nothing",
-        "create table shop.d (id int, body text primary key) partition by list (body); create table shop.d1 partition of "
-        "shop.d for values in ('a'); alter table shop.d1 replica identity nothing",
+        """create table shop.d (body text primary key) partition by list (body);
+        create table shop.d1 partition of shop.d for values in ('a'); alter table shop.d1 replica identity nothing""",
     ],
 )
 def test_an_identity_that_does_not_tell_old_values_is_refused_with_the_remedy(table: Connection, kind: str) -> None:
@@ -102,7 +102,8 @@ def test_somebody_elses_publication_of_our_name_is_left_alone(table: Connection)
 
 CHANGES = {
     "full": "alter table shop.items replica identity full",
-    "another key": "alter table shop.items drop constraint items_pkey, add column other int default 5, add primary key (id, other)",
+    "another key": "alter table shop.items drop constraint items_pkey, add column other int default 5, "
+    "add primary key (id, other)",
     "index": "alter table shop.items alter price set not null; create unique index u on shop.items (id, price); "
     "alter table shop.items replica identity using index u",
     "no key": "alter table shop.items drop constraint items_pkey",
@@ -118,9 +119,7 @@ def test_writers_go_on_whatever_becomes_of_the_identity(table: Connection, dsn: 
         run(table, statement)
     run(table, "update shop.items set body = 'b'; update shop.items set id = 2; delete from shop.items")
     if change == "no key":
-        assert "replica identity" in {
-            name for (name,) in run(table, "select name from vsync.doctor() where level = 'error'")
-        }
+        assert ("replica identity",) in run(table, "select name from vsync.doctor() where level = 'error'")
         return
     read_all(dsn)
     keys = {key for _, key in logged(table, "wal")}

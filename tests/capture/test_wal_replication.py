@@ -24,10 +24,8 @@ def test_rows_applied_from_another_server_are_captured_by_wal_and_reported_under
         declare(target, "found")
         declare(target, "by_trigger", capture="trigger")
         target.execute("call vsync.work()")
-        run(
-            target,
-            f"create subscription applied connection '{dsn}' publication source with (slot_name = 'vsync_test_applied')",
-        )
+        with_name = "publication source with (slot_name = 'vsync_test_applied')"
+        run(target, f"create subscription applied connection '{dsn}' {with_name}")
         try:
             wait_until(lambda: scalar(target, "select count(*) from shop.items") == 50, "the copy")
             run(db, "update shop.items set body = 'updated ' || id where id < 10")
