@@ -11,6 +11,9 @@
 \ir 50_versions/find.sql
 \ir 50_versions/keys.sql
 \ir 20_capture/log.sql
+\ir 20_capture/wal.sql
+\ir 20_capture/wal_tables.sql
+\ir 20_capture/wal_read.sql
 \ir 20_capture/capture.sql
 \ir 30_queue/tables.sql
 \ir 30_queue/fold.sql
@@ -37,6 +40,7 @@
 \ir 50_versions/activate.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
+\ir 50_versions/set_capture.sql
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql
 \ir 20_capture/repair.sql
@@ -46,6 +50,7 @@
 \ir 70_serve/search.sql
 \ir 80_observe/stat_embeddings.sql
 \ir 80_observe/stat_queue.sql
+\ir 80_observe/stat_capture.sql
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
@@ -61,6 +66,8 @@
 \ir 80_observe/doctor/08_replication.sql
 \ir 80_observe/doctor/09_event_triggers.sql
 \ir 80_observe/doctor/10_log.sql
+\ir 80_observe/doctor/11_slot.sql
+\ir 80_observe/doctor/12_identity.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/grants.sql

@@ -33,6 +33,9 @@ VERSION_NOT_FIT = "VS402"
 NO_ROLLBACK = "VS403"
 VERSION_IN_USE = "VS404"
 
+WAL_UNREADABLE = "VS501"
+IDENTITY_INSUFFICIENT = "VS502"
+
 
 class EngineError(Exception):
     """An error a user can act on, in PostgreSQL's shape.

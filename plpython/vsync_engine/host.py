@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from vsync_engine.errors import NOT_IN_TRANSACTION_BLOCK, EngineError
 
 Row = Mapping[str, Any]
+
+_FETCH = 1000  # rows of a stream fetched at a time
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Host(Protocol):
         """Run a statement and return its rows; HostError when it fails."""
         ...
 
+    def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
+        """Run a statement and yield its rows as they are fetched, in the same transaction; HostError when it fails."""
+        ...
+
     def commit(self) -> None:
         """Commit."""
         ...
@@ -63,6 +69,13 @@ class PlpyHost:
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement in a subtransaction of its own; HostError when it fails."""
         return list(self._guarded(lambda: self._plan(statement).execute(list(arguments))))
+
+    def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
+        """Yield rows through a cursor; HostError when it fails."""
+        cursor = self._guarded(lambda: self._plan(statement).cursor(list(arguments)))
+        while fetched := self._guarded(lambda: list(cursor.fetch(_FETCH))):
+            yield from fetched
+        self._guarded(cursor.close)
 
     def commit(self) -> None:
         """Commit; VS004 inside a transaction block, which cannot be committed from within."""
@@ -113,6 +126,7 @@ class PsycopgHost:
         self._error = psycopg.Error
         self._connection = connection
         self._cursor = psycopg.RawCursor(connection, row_factory=dict_row)
+        self._stream = lambda: psycopg.RawServerCursor(connection, "vsync_stream", row_factory=dict_row)
 
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement; HostError when it fails."""
@@ -122,6 +136,13 @@ class PsycopgHost:
             return list(self._cursor.fetchall()) if self._cursor.description else []
 
         return self._guarded(run)
+
+    def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
+        """Yield rows through a server-side cursor; HostError when it fails."""
+        with self._stream() as cursor:
+            self._guarded(lambda: cursor.execute(statement.sql.encode(), arguments))
+            while fetched := self._guarded(lambda: cursor.fetchmany(_FETCH)):
+                yield from fetched
 
     def commit(self) -> None:
         """Commit."""

@@ -16,6 +16,7 @@ from vsync_engine.claim import Claim, HostError, Interrupted, Settings, describe
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
 from vsync_engine.model import Model
+from vsync_engine.wal import Reader
 
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
@@ -36,14 +37,18 @@ class Worker:
         known = {row["name"]: int(row["value"]) for row in rows}
         self._settings = Settings(**{name: known[name] for name in Settings.__dataclass_fields__})
         self._kept_house = 0.0
+        self._wal = Reader(host)
 
     def drain(self) -> None:
         """Work off all that was committed before the call and is due."""
-        snapshot = self._value(statements.SNAPSHOT)
+        target = self._wal.target()
+        snapshot: str | None = None
         upto: int | None = None
         while True:
-            worked = self._cycle()
-            if upto is None and self._settled(snapshot):
+            worked = self._cycle(urgent=snapshot is None)
+            if snapshot is None and self._wal.reached(target):
+                snapshot = self._value(statements.SNAPSHOT)
+            if upto is None and snapshot is not None and self._settled(snapshot):
                 upto = self._value(statements.WATERMARK)
             if upto is not None and not self._value(statements.OUTSTANDING, upto, self._embedding):
                 return
@@ -67,9 +72,10 @@ class Worker:
             return False
         return not any(duty["backfilling"] for duty in self._rows(statements.DUTIES, self._embedding))
 
-    def _cycle(self) -> bool:
-        """Do one round of whatever there is to do; False when there was nothing."""
-        worked = bool(self._value(statements.FOLD))
+    def _cycle(self, *, urgent: bool = False) -> bool:
+        """Do one round of whatever there is to do; False when there was nothing. urgent: the slot is read at once."""
+        worked = self._wal.look(urgent=urgent)
+        worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
         worked = bool(self._value(statements.EXPAND)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
@@ -116,6 +122,7 @@ class Worker:
         def attend() -> None:
             nonlocal last
             if time.monotonic() - last >= _ATTEND:
+                self._wal.look()
                 self._value(statements.FOLD)
                 self._claim(duty, _ATTENDED, 0)
                 last = time.monotonic()

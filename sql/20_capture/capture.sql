@@ -261,6 +261,7 @@ declare
     v_id int;
 begin
     perform vsync_internal.sync_feeds(relation);
+    perform vsync_internal.sync_publication();
     select array_agg(f order by f.id) into v_feeds from vsync_internal.feeds as f
     where f.relation = sync_capture.relation and f.capture = 'trigger';
     if v_feeds is null then

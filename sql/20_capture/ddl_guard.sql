@@ -31,6 +31,7 @@ declare
     v_left regclass;
     v_count int := 0;
 begin
+    perform vsync_internal.follow_wal();
     for v_capture in
         select c.id, c.relation, c.members from vsync_internal.captures as c join pg_class as r on r.oid = c.relation and r.relkind = 'p'
     loop

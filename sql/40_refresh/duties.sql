@@ -47,7 +47,7 @@ as $$
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 0 and q.due_at is null and q.token is null)
             or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= clock_timestamp()),
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane > 0 and q.due_at is null and q.token is null),
-        p.phase <> 'done', vsync_internal.wants_index(v)
+        p.phase <> 'done' and vsync_internal.wal_ready(v.id), vsync_internal.wants_index(v)
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     join vsync_internal.models as m on m.id = v.model_id
@@ -69,7 +69,7 @@ as $$
         join vsync_internal.progress as p on p.version_id = v.id
         where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
             and (outstanding.embedding is null or v.embedding = outstanding.embedding)
-            and (p.phase <> 'done' or vsync_internal.wants_index(v)
+            and (p.phase <> 'done' and vsync_internal.wal_ready(v.id) or vsync_internal.wants_index(v)
                 or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto
                     and (g.retry_at is null or g.retry_at <= clock_timestamp()))
                 or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto

@@ -7,9 +7,12 @@ as $$
 declare
     v_plan pg_catalog.jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
     v_version pg_catalog.int4 := (v_plan operator(pg_catalog.->>) 'version')::pg_catalog.int4;
+    v_analysis pg_catalog.jsonb := vsync_internal.declare_document(
+        vsync_internal.data_name(embedding, v_version), v_plan operator(pg_catalog.->>) 'document', v_plan operator(pg_catalog.->) 'options');
 begin
-    return vsync_internal.add_version(embedding, model, document, chunk, options, vsync_internal.declare_document(
-        vsync_internal.data_name(embedding, v_version), v_plan operator(pg_catalog.->>) 'document', v_plan operator(pg_catalog.->) 'options'));
+    perform vsync_internal.check_wal(f.root, v_analysis operator(pg_catalog.->) 'dependencies', f.options)
+    from vsync_internal.capture_facts(embedding) as f where f.capture operator(pg_catalog.=) 'wal';
+    return vsync_internal.add_version(embedding, model, document, chunk, options, v_analysis);
 end
 $$;
 comment on function vsync.add_version(name, name, text, jsonb, jsonb) is

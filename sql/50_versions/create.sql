@@ -22,13 +22,17 @@ begin
         perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, v_model.spec));
     end if;
     v_analysis := vsync_internal.declare_document(vsync_internal.data_name(name, 1), document, options);
+    if capture operator(pg_catalog.=) 'wal' then
+        perform vsync_internal.check_wal((v_analysis operator(pg_catalog.->>) 'root_oid')::pg_catalog.oid::pg_catalog.regclass,
+            v_analysis operator(pg_catalog.->) 'dependencies', options);
+    end if;
     return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_analysis);
 end
 $$;
 comment on function vsync.create_embedding(name, text, name, text, jsonb, jsonb, jsonb, boolean) is
 'Declares an embedding: the vectors of every row of a document query are kept fresh and served by a view of this name beside the
 root table. The query reads one table, selects its primary key, and a text called content. Returns the name.
-capture: trigger, or manual (only vsync.refresh() marks). chunk: {"tokens": 200, "overlap": 20}, null for one chunk a document.
+capture: trigger, wal (a logical slot, near to no cost for writers), or manual (only vsync.refresh() marks). chunk: {"tokens": 200, "overlap": 20}, null for one chunk a document.
 index: type (hnsw, ivfflat, none), distance (cosine, l2, inner_product), m, ef_construction, lists.
 Example: select vsync.create_embedding(''product_search'',
     ''select id, title || ''''. '''' || body as content from shop.products where published'', ''minilm'')';
@@ -74,10 +78,7 @@ begin
             format('name is %s, document is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(document, 60)), 'null')),
             'See \df+ vsync.create_embedding for an example.');
     end if;
-    if capture is null or capture not in ('trigger', 'manual') then
-        perform vsync_internal.raise('VS001', 'unknown capture mode', format('Given: %s', coalesce(capture, 'null')),
-            'Use capture => ''trigger'', or ''manual'' where only vsync.refresh() marks.');
-    end if;
+    perform vsync_internal.check_capture(capture);
     perform vsync_internal.check_embedding_options(options);
     perform vsync_internal.check_index(index);
     -- serialises creations of one name; the loser then sees the winner's row

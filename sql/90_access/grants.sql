@@ -10,7 +10,7 @@ grant select on vsync_internal.serving to public;
 
 grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.activations, vsync.settings to vsync_reader;
 -- counts, keys and hashes know no row-level security: not for readers
-grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue to vsync_operator;
+grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue, vsync.stat_capture to vsync_operator;
 
 do $$
 declare
@@ -22,7 +22,7 @@ begin
         from (values
             ('vsync_reader', '{search,query_vector,embed,explain_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,audit}'),
-            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,register_model,configure}')) as a (role, names)
+            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
@@ -33,7 +33,10 @@ begin
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
             ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,data_name,declare_document,
                 installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
-                drop_version,end_rollback,pause_version,repair_capture}')) as a (role, names)
+                drop_version,end_rollback,pause_version,repair_capture}'),
+            ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
+                wal_target,wal_reached,sync_publication}'),
+            ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);

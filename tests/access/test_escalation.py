@@ -269,7 +269,8 @@ def test_granted_functions_that_build_sql_run_it_with_the_callers_rights(
         "serving_version",
         "stale_keys",
         "find_embedding",
-        "configuration", "version_at",
+        "configuration",
+        "version_at",
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import audit, drain, fanout, freshness, pipeline, writers
+from tests.bench import audit, drain, fanout, freshness, pipeline, wal, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "drain": drain.figures,
     "pipeline": pipeline.figures,
     "writers": writers.figures,
+    "wal": wal.figures,
     "freshness": freshness.figures,
     "fanout": fanout.figures,
     "memory": freshness.memory,

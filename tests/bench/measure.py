@@ -26,6 +26,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _LONGEST = 200  # characters: about 45 tokens a text
 _UNFOLD = re.compile(r"\n \.?")
 _SETTINGS = {
+    "wal_level": "logical",
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",

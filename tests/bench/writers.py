@@ -16,12 +16,12 @@ ROWS = 1_000_000
 ROUNDS = 5
 CLIENTS = 8
 SECONDS = 8
-_TABLE = f"""
+TABLE = f"""
 create table {{}} as select i as id, repeat(md5(i::text), 3) as body, 0 as price, repeat('x', 80) as pad
 from generate_series(1, {ROWS}) as i
 """
 _DECLARE = "select vsync.create_embedding('captured_search', 'select id, body as content from captured', 'tiny')"
-_RELEVANT = "\\set id random(1, 1000000)\nupdate {} set body = left(body, 90) || random()::text where id = :id;\n"
+RELEVANT = "\\set id random(1, 1000000)\nupdate {} set body = left(body, 90) || random()::text where id = :id;\n"
 _IRRELEVANT = "\\set id random(1, 1000000)\nupdate {} set price = price + 1 where id = :id;\n"
 
 
@@ -32,11 +32,11 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
         model = write_tiny_model(Path(directory) / "tiny")
         session.execute("select vsync.register_model('tiny', %s)", [f"file://{model}"])
         for table in ("plain", "captured"):
-            session.execute(_TABLE.format(table).encode())
+            session.execute(TABLE.format(table).encode())
             session.execute(f"alter table {table} add primary key (id)".encode())
             session.execute(f"vacuum analyze {table}".encode())
         session.execute(_DECLARE)
-        for name, script, must, aim in (("relevant", _RELEVANT, 0.88, 0.95), ("irrelevant", _IRRELEVANT, 0.92, 0.97)):
+        for name, script, must, aim in (("relevant", RELEVANT, 0.88, 0.95), ("irrelevant", _IRRELEVANT, 0.92, 0.97)):
             yield _single_rows(cluster, session, Path(directory), name, script, must, aim)
         ratios: list[float] = []
         for i in range(ROUNDS):
@@ -55,7 +55,7 @@ def _single_rows(
             path = directory / f"{table}.sql"
             path.write_text(script.format(table), encoding="utf-8")
             session.execute("checkpoint")
-            rates[table] = _pgbench(cluster, path)
+            rates[table] = pgbench(cluster, path, "writers")
             session.execute("select vsync_internal.fold()")
             session.execute("truncate vsync_internal.log, vsync_internal.marks, vsync_internal.pages")
         ratios.append(rates["captured"] / rates["plain"])
@@ -69,7 +69,8 @@ def _single_rows(
     )
 
 
-def _pgbench(cluster: Cluster, script: Path) -> float:
+def pgbench(cluster: Cluster, script: Path, dbname: str) -> float:
+    """Return the transactions a second that pgbench reaches with a script."""
     command = [
         str(cluster.server.bindir / "pgbench"),
         "-n",
@@ -82,7 +83,7 @@ def _pgbench(cluster: Cluster, script: Path) -> float:
         "-T",
         str(SECONDS),
     ]
-    target = ["-h", str(cluster.directory), "-p", str(PORT), "-U", "postgres", "-f", str(script), "writers"]
+    target = ["-h", str(cluster.directory), "-p", str(PORT), "-U", "postgres", "-f", str(script), dbname]
     printed = subprocess.run([*command, *target], capture_output=True, text=True, check=True).stdout
     match = re.search(r"tps = ([0-9.]+)", printed)
     assert match is not None, printed

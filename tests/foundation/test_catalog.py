@@ -81,7 +81,13 @@ def test_monitoring_views_are_security_invoker(db: Connection) -> None:
     views = "select relname, 'security_invoker=true' = any (coalesce(reloptions, '{}')) from pg_class"
     found = dict(rows(db, f"{views} where relnamespace = 'vsync'::regnamespace and relkind = 'v'"))
     # these read configuration for roles that may not read its tables, and hold no row of anybody's data
-    assert {name for name, invoker in found.items() if not invoker} == {"models", "embeddings", "versions", "activations", "settings"}
+    assert {name for name, invoker in found.items() if not invoker} == {
+        "models",
+        "embeddings",
+        "versions",
+        "activations",
+        "settings",
+    }
 
 
 def test_functions_of_the_author_call_nothing_by_an_unqualified_name(db: Connection) -> None:

@@ -38,6 +38,8 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "replication",
         "event triggers",
         "log",
+        "wal slot",
+        "replica identity",
         "engine",
     }
 
