@@ -11,7 +11,9 @@ from vsync_engine.errors import CATALOG_DISAGREES, DOCUMENT_UNSUPPORTED, DOCUMEN
 CONTENT = "content"
 RESERVED = frozenset(
     {
+        "captured_at",
         "chunk",
+        "chunks",
         CONTENT,
         "content_hash",
         "document_hash",
@@ -20,6 +22,7 @@ RESERVED = frozenset(
         "token",
         "truncated",
         "version",
+        "worker",
     }
 )
 _TEXT_TYPES = frozenset({"text", "varchar", "bpchar"})

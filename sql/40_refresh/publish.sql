@@ -32,7 +32,8 @@ begin
         where m.version_id = v_version.id and m.key = any (v_given) and m.token = publish.token order by m.key for update);
     execute format($sql$
         with given as materialized (
-            select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash, %1$s
+            select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash,
+                decode(r.document, 'hex') as document_hash, %1$s
             from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
                 truncated boolean, fresh boolean)
             join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
@@ -44,26 +45,26 @@ begin
             select s.key from sourced as s group by s.key having bool_and(s.embedding is not null)),
         shrunk as (
             delete from vsync_data.%3$I as v
-            using (select %4$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %4$s) as k
+            using (select %6$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %6$s) as k
             where %5$s and v.chunk > k.last and v.token <= $3),
         written as (
             insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, truncated, token,
                 captured_at, embedded_at, worker)
-            select %4$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
+            select %6$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
                 s.captured_at, clock_timestamp(), pg_backend_pid()
             from sourced as s where s.key in (select w.key from whole as w)
-            order by %4$s, s.chunk
+            order by %6$s, s.chunk
             on conflict (%4$s, chunk) do update
-            set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash, document_hash = excluded.document_hash,
-                embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
+            set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash,
+                document_hash = excluded.document_hash, embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
                 captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)
         select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) - count(distinct s.hash) filter (where s.fresh),
             count(*) filter (where s.truncated)
         from sourced as s where s.key in (select w.key from whole as w)
         $sql$,
-        vsync_internal.key_values(v_version.keys, 'r.key'), v_type, v_version.data, v_key_list,
-        vsync_internal.key_list(v_version.keys, 'v.%1$I = k.%1$I', ' and '))
+        vsync_internal.key_values(vsync_internal.key_places(v_version.keys), 'r.key'), v_type, v_version.data, v_key_list,
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = k.k%4$s', ' and '), vsync_internal.key_list(v_version.keys, 'k%4$s'))
     into v_given, v_fresh, v_reused, v_truncated using rows, v_owned, token, v_version.id;
     if v_given is null then
         return 0;

@@ -7,6 +7,7 @@ set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' s
 as $$
 declare
     v_version vsync_internal.versions;
+    v_places jsonb;
     v_same text[];
     v_gone text[];
     v_changed text[];
@@ -21,6 +22,7 @@ begin
     end if;
     -- the root before the vectors, as who drops them takes them
     execute format('lock table %s in access share mode', (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding));
+    v_places := vsync_internal.key_places(v_version.keys);
     -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one
     execute format($sql$
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
@@ -43,9 +45,9 @@ begin
             (select r.text from rendered as r group by r.text having count(*) > 1 limit 1)
         from verdict
         $sql$,
-        vsync_internal.key_values(v_version.keys, 'k.key'), vsync_internal.key_values(v_version.keys, 'r.key'), v_version.data,
-        vsync_internal.key_list(v_version.keys, '%1$I'), v_version.data,
-        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.%1$I', ' and '))
+        vsync_internal.key_values(v_places, 'k.key'), vsync_internal.key_values(v_places, 'r.key'), v_version.data,
+        vsync_internal.key_list(v_places, '%1$I'), v_version.data,
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.k%4$s', ' and '))
     into v_same, v_gone, v_changed, v_contents, v_hashes, v_twice using keys;
     if v_twice is not null then
         perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),

@@ -94,6 +94,23 @@ $$;
 comment on function vsync_internal.call_hashes(name, text, int) is
 'sha256 of the documents'' texts (null: no text), in key order after after_key, or of all where max_keys is null, from a role without rights';
 
+create function vsync_internal.call_tuples(data name, number int, key text)
+returns text[]
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_tuples text[];
+begin
+    execute format('select vsync_data.%I($1, $2)', data || '_tuples') into v_tuples using number, key;
+    set constraints all immediate;
+    return v_tuples;
+end
+$$;
+comment on function vsync_internal.call_tuples(name, int, text) is
+'what leads from a row of a dependency, by its primary key, towards the root, from a role without rights; empty where there is no such row';
+
 create function vsync_internal.call_deferred()
 returns boolean
 language plpgsql
@@ -114,7 +131,7 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_deferred')
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_deferred')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
         end loop;

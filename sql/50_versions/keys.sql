@@ -43,11 +43,21 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format(template, k ->> 'output', k ->> 'column', k ->> 'type'), separator order by i)
+    select string_agg(format(template, k ->> 'output', k ->> 'column', k ->> 'type', i), separator order by i)
     from jsonb_array_elements(keys) with ordinality as e (k, i)
 $$;
 comment on function vsync_internal.key_list(jsonb, text, text) is
-'SQL: a template of format() for each key column: 1 output name, 2 column of the root, 3 type';
+'SQL: a template of format() for each key column: 1 output name, 2 column of the root, 3 type, 4 place from 1';
+
+create function vsync_internal.key_places(keys jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_agg(k || jsonb_build_object('output', 'k' || i) order by i) from jsonb_array_elements(keys) with ordinality as e (k, i)
+$$;
+comment on function vsync_internal.key_places(jsonb) is 'the same key with outputs k1, k2 …: names that a query can have beside its own';
 
 create function vsync_internal.key_json(keys jsonb, alias text)
 returns text

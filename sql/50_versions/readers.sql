@@ -9,7 +9,8 @@ declare
         'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
         'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
     v_columns text := vsync_internal.key_list(keys, 'd.%1$I');
-    v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k', vsync_internal.key_values(keys, 'u.key'));
+    v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k',
+        vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'));
     v_document text := format('vsync_data.%I', data || '_document');
     v_statements text[];
 begin
@@ -19,14 +20,14 @@ begin
             e'#variable_conflict use_column\nbegin\n    return query select %s, d.content::pg_catalog.text from %s as d where %s;\nend',
             vsync_internal.key_text(keys, 'd'), v_document,
             format(case when jsonb_array_length(keys) = 1 then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
-                v_columns, vsync_internal.key_list(keys, 'k.%1$I'), format(v_typed, '$1')))),
+                v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1')))),
         format('create function vsync_data.%I(after_key text, max_keys int) returns text[] %s as %L', data || '_keys', v_as_owner, format(
             e'begin\n    if $1 is null then\n        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'
             '    end if;\n    return array(select %1$s from (select %2$s from %3$s as d where (%2$s) > (select %4$s) order by %2$s limit $2) as s);\nend',
             vsync_internal.key_text(keys, 's'), v_columns, v_document, vsync_internal.key_values(keys, '$1'))),
         format('create function vsync_data.%I(keys text[]) returns text[] %s as %L', data || '_missing', v_as_owner, format(
             e'begin\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend',
-            format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.%1$I', ' and '))),
+            format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.k%4$s', ' and '))),
         format('create function vsync_data.%I() returns bigint %s as %L', data || '_count', v_as_owner, format(
             e'begin\n    return (select pg_catalog.count(*) from %s as d);\nend', v_document)),
         format('create function vsync_data.%I(after_key text, max_keys int) returns table (key text, hash bytea) %s as %L', data || '_hashes', v_as_owner, format(
@@ -35,7 +36,10 @@ begin
             '    else\n        return query select %1$s, %2$s from %3$s as d where (%4$s) > (select %5$s) order by %4$s limit $2;\n    end if;\nend',
             vsync_internal.key_text(keys, 'd'),
             'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
-            v_document, v_columns, vsync_internal.key_values(keys, '$1')))];
+            v_document, v_columns, vsync_internal.key_values(keys, '$1'))),
+        format('create function vsync_data.%I(number int, key text) returns text[] %s as %L', data || '_tuples', v_as_owner, format(
+            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    execute vsync_internal.tuple_query(%L, $1) into v_tuples using $2;\n'
+            '    return v_tuples;\nend', data))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
@@ -50,5 +54,5 @@ returns text[]
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array['_render', '_keys', '_missing', '_count', '_hashes'] $$;
+as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples'] $$;
 comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';

@@ -101,9 +101,9 @@ as $$
             %10$s
         from judged as j
         $sql$,
-        vsync_internal.key_values(version.keys, 'r.key'),
+        vsync_internal.key_values(t.places, 'r.key'),
         case when paged then 'unnest($4, $5)' else 'vsync_internal.call_hashes($1, null, null)' end,
-        vsync_internal.key_list(version.keys, 'v.%1$I'),
+        vsync_internal.key_list(version.keys, 'v.%1$I as k%4$s'),
         case when version.chunk is null then 'v.content_hash = v.document_hash and v.chunk = 0' else 'true' end,
         version.data,
         concat_ws(' and ', 'true',
@@ -111,19 +111,19 @@ as $$
                 vsync_internal.key_list(version.keys, 'v.%1$I'), vsync_internal.key_values(version.keys, '$2')) end,
             case when bounded then format('(%s) <= (select %s)',
                 vsync_internal.key_list(version.keys, 'v.%1$I'), vsync_internal.key_values(version.keys, '$3')) end),
-        vsync_internal.key_list(version.keys, '%1$I'),
+        vsync_internal.key_list(version.keys, 'k%4$s'),
         case when t.foreigners is null then 'false' else 'f.is_foreign is not null' end,
-        ' left join (' || t.foreigners || ') as f using (' || vsync_internal.key_list(version.keys, '%1$I') || ')',
+        ' left join (' || t.foreigners || ') as f using (' || vsync_internal.key_list(version.keys, 'k%4$s') || ')',
         case when wanted then format('array_agg(%s) filter (where j.verdict is not null), '
                 'array_agg(coalesce(j.looks_current, false)) filter (where j.verdict is not null), '
-                'array_agg(j.is_foreign) filter (where j.verdict is not null)', vsync_internal.key_text(version.keys, 'j'))
+                'array_agg(j.is_foreign) filter (where j.verdict is not null)', vsync_internal.key_text(t.places, 'j'))
             else 'null::text[], null::boolean[], null::boolean[]' end,
-        case when bounded then format('(%s) <= (select %s)', vsync_internal.audit_order(version.keys, 'k'), vsync_internal.key_values(version.keys, '$3'))
+        case when bounded then format('(%s) <= (select %s)', vsync_internal.audit_order(t.places, 'k'), vsync_internal.key_values(version.keys, '$3'))
             else 'true' end)
     from (
         select string_agg(format('select %s, true as is_foreign from vsync_data.%I as v join vsync_data.%I as o using (content_hash) '
-            'where v.embedding operator(%I.=) o.embedding', vsync_internal.key_list(version.keys, 'v.%1$I'), version.data, o.data,
-            vsync_internal.vector_schema()), ' union ') as foreigners
+            'where v.embedding operator(%I.=) o.embedding', vsync_internal.key_list(version.keys, 'v.%1$I as k%4$s'), version.data, o.data,
+            vsync_internal.vector_schema()), ' union ') as foreigners, vsync_internal.key_places(version.keys) as places
         from vsync_internal.audit_foreigners(version) as o (data)) as t
 $$;
 comment on function vsync_internal.audit_query(vsync_internal.versions, boolean, boolean, boolean) is

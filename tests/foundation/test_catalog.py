@@ -26,7 +26,16 @@ def test_no_security_definer_function_belongs_to_another_role_than_the_installer
     definers = f"select distinct proowner::regrole::text from pg_proc where prosecdef and pronamespace in {_OURS}"
     assert {owner for (owner,) in rows(db, definers)} == {"postgres", "vsync_sandbox"}
     sandbox = "select proname from pg_proc where proowner = 'vsync_sandbox'::regrole order by 1"
-    callers = ("call_count", "call_deferred", "call_delta", "call_hashes", "call_keys", "call_missing", "call_render")
+    callers = (
+        "call_count",
+        "call_deferred",
+        "call_delta",
+        "call_hashes",
+        "call_keys",
+        "call_missing",
+        "call_render",
+        "call_tuples",
+    )
     assert rows(db, sandbox) == [(name,) for name in callers]
 
 

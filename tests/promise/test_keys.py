@@ -8,6 +8,7 @@ from fix_cluster import Connect, Connection
 from promise.oracle import Declared, assert_fresh, contents, declare, register
 from promise.shapes import SHAPES, Shape
 from promise.stage import FOREIGN
+from races.steps import run
 
 
 def declared(db: Connection, shape: Shape) -> Declared:
@@ -80,3 +81,20 @@ def test_a_large_statement_over_dates_is_followed(
     assert_fresh(db, embedding)
     foreign.execute("delete from days where extract(day from day) > 12")
     assert_fresh(db, embedding)
+
+
+def test_a_key_may_have_a_name_that_vsyncs_own_statements_use(db: Connection, tiny_model: Path) -> None:
+    register(db, tiny_model)
+    for name in ("key", "hash", "text", "document", "vector", "verdict", "k1", "v"):
+        run(db, f'create table t_{name} ("{name}" int, d int, body text, primary key ("{name}", d))')
+        run(db, f"insert into t_{name} select i, i, 'text ' || i from generate_series(1, 3) as i")
+        document = f'select "{name}", d, body as content from t_{name}'
+        db.execute("select vsync.create_embedding(%s, %s, 'tiny')", [f"of_{name}", document])
+        db.execute("call vsync.work()")
+        assert run(db, f'select "{name}", content from of_{name} order by 1') == [(i, f"text {i}") for i in (1, 2, 3)]
+        run(db, f"update t_{name} set body = body || '.' where d = 1; delete from t_{name} where \"{name}\" = 2")
+        db.execute("call vsync.work()")
+        assert run(db, f'select "{name}", content from of_{name} order by 1') == [(1, "text 1."), (3, "text 3")]
+        assert run(db, f"select checked, missing, extra, stale, mixed from vsync.audit('of_{name}')") == [
+            (2, 0, 0, 0, 0)
+        ]
