@@ -54,6 +54,7 @@
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
+\ir 80_observe/explain_impact.sql
 \ir 80_observe/audit_compare.sql
 \ir 80_observe/audit.sql
 \ir 80_observe/doctor/01_capture_triggers.sql

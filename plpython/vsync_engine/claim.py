@@ -67,6 +67,7 @@ class Claim:
     chunking: dict[str, Any] | None
     settings: Settings
     attend: Callable[[], None]
+    busy: float = 0.0  # seconds in the model since the last publish
 
     def work(self) -> None:
         """Render, skip, chunk, embed, publish; what is left when this ends, for whatever reason, is free again."""
@@ -171,8 +172,10 @@ class Claim:
 
     def _embed(self, batch: list[tuple[_Text, Encoded]]) -> Iterator[_Document]:
         """Embed a batch, in halves where it fails; yield the documents that have all their vectors now."""
+        started = time.monotonic()
         try:
             vectors = self.model.run([encoded for _, encoded in batch])
+            self.busy += time.monotonic() - started
         except Exception as error:
             if len(batch) == 1:
                 self._fail([document.key for document in batch[0][0].documents], error)
@@ -191,9 +194,11 @@ class Claim:
         if not documents and not sent:
             return
         rows = orjson.dumps([row for document in documents for row in _rows(document, texts)]).decode()
+        busy, self.busy = self.busy, 0.0
         try:
-            transaction(self.host, lambda: self.host.rows(statements.PUBLISH, self.token, rows, sent))
+            transaction(self.host, lambda: self.host.rows(statements.PUBLISH, self.token, rows, sent, busy))
         except HostError as error:
+            self.busy += busy
             if len(documents) <= 1:
                 self._fail([document.key for document in documents], error)
                 return

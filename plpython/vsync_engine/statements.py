@@ -32,7 +32,8 @@ POSTPONE = Statement(
     ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.float8"),
 )
 PUBLISH = Statement(
-    "select vsync_internal.publish($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8")
+    "select vsync_internal.publish($1, $2, $3, $4)",
+    ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),
 )
 REAP = Statement("select vsync_internal.reap()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))

@@ -1,4 +1,4 @@
-create function vsync_internal.publish(token bigint, rows text, inferred bigint)
+create function vsync_internal.publish(token bigint, rows text, inferred bigint, busy float8 default 0)
 returns bigint
 language plpgsql
 security definer
@@ -24,7 +24,7 @@ begin
     v_type := format('%I.vector', vsync_internal.vector_schema());
     -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
-    update vsync_internal.progress as p set inference_total = p.inference_total + inferred
+    update vsync_internal.progress as p set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy
     where p.version_id = v_version.id and inferred > 0;
     v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
     v_owned := array(
@@ -77,6 +77,7 @@ begin
     return cardinality(v_given);
 end
 $$;
-comment on function vsync_internal.publish(bigint, text, bigint) is
+comment on function vsync_internal.publish(bigint, text, bigint, float8) is
 'writes the vectors of documents that this claim still owns, drops chunks that are gone, finishes the marks: one transaction.
-rows: a JSON array, a chunk an object; vector null copies the vector of the same text. Returns the number of documents written';
+rows: a JSON array, a chunk an object; vector null copies the vector of the same text.
+inferred, busy: texts sent to the model since the last publish, and the seconds it took. Returns the number of documents written';

@@ -69,6 +69,7 @@ create table vsync_internal.progress (
     last_error_at timestamptz,
     embedded_total bigint not null default 0,
     inference_total bigint not null default 0,
+    busy_seconds float8 not null default 0,
     skipped_total bigint not null default 0,
     reused_total bigint not null default 0,
     truncated_total bigint not null default 0,

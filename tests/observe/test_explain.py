@@ -112,8 +112,53 @@ def test_a_key_is_given_as_an_object_or_bare_and_otherwise_refused(shop: Connect
     refused(lambda: explained(shop, '{"id": 1, "x": 1}'), "VS304")
 
 
+GRAPH = "select version, number, relation::text, alias, role, keys, columns::text[], path, capture from "
+
+
 def test_explain_embedding_tells_relation_key_columns_and_capture(shop: Connection) -> None:
     declare(shop, "narrow", f"{DOCUMENT} where tenant = 'a'", capture="manual")
-    query = "select version, relation::text, role, keys, columns::text[], capture from vsync.explain_embedding(%s)"
-    assert rows(shop, query, "catalog") == [(1, "shop.products", "root", "id", ["id", "title"], "trigger")]
-    assert rows(shop, query, "narrow") == [(1, "shop.products", "root", "id", ["id", "tenant", "title"], "manual")]
+    root = (1, 0, "shop.products", "products", "root", "id")
+    query = f"{GRAPH} vsync.explain_embedding(%s)"
+    assert rows(shop, query, "catalog") == [(*root, ["id", "title"], [], "trigger")]
+    assert rows(shop, query, "narrow") == [(*root, ["id", "tenant", "title"], [], "manual")]
+
+
+def test_the_graph_of_a_chain_is_told_as_rows_and_as_a_tree(shop: Connection) -> None:
+    shop.execute("create table shop.tenants (name text primary key, country text, note text)")
+    shop.execute("create table shop.countries (code text primary key, title text)")
+    shop.execute("create table shop.reviews (id int primary key, product_id int, body text, stars int)")
+    document = """
+    select p.id, p.title || t.name || c.title || coalesce((select string_agg(r.body, ' ' order by r.id)
+        from shop.reviews r where r.product_id = p.id), '') as content
+    from shop.products p
+    left join shop.tenants t on t.name = p.tenant
+    left join shop.countries c on c.code = t.country
+    """
+    declare(shop, "chain", document)
+    told = rows(shop, "select number, relation::text, alias, role, keys, columns::text[], path from "
+                "vsync.explain_embedding('chain') order by alias")  # fmt: skip
+    numbers = {row[2]: row[0] for row in told}
+    assert numbers["p"] == 0
+    assert sorted(numbers.values()) == [0, 1, 2, 3]
+    paths = {row[2]: row[6] for row in told}
+    assert [len(paths[alias]) for alias in "ptcr"] == [0, 1, 2, 1]
+    assert paths["c"][1:] == paths["t"]
+    assert {row[2]: (row[1], row[3], row[4]) for row in told}["c"] == ("shop.countries", "dependency", "code")
+    text = value(shop, "select vsync.describe_embedding('chain')")
+    lines = text.splitlines()
+    assert lines[0] == "chain version 1"
+    assert lines[1] == "    shop.products as p, key id"
+    assert lines[2] == "      reads id, tenant, title"
+    place = {line.strip().partition(",")[0]: line.index("shop") for line in lines if line.lstrip().startswith("shop")}
+    assert place == {
+        "shop.products as p": 4,
+        "shop.tenants as t": 8,
+        "shop.countries as c": 12,
+        "shop.reviews as r": 8,
+    }
+    assert "note" not in text
+    assert "stars" not in text
+
+
+def test_describe_embedding_of_nothing_is_refused(shop: Connection) -> None:
+    refused(lambda: shop.execute("select vsync.describe_embedding('catalogue')"), "VS302")
