@@ -101,6 +101,7 @@ set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' s
 as $$
 declare
     v_found record;
+    v_version vsync_internal.versions;
     v_key text;
     v_keys text[];
     v_cost record;
@@ -109,7 +110,7 @@ begin
         perform vsync_internal.raise('VS001', 'a relation is needed', 'It is null.', 'select * from vsync.explain_impact(''schema.table'', ''1'')');
     end if;
     for v_found in
-        select v as reader, d.relation, array_agg(d.number order by d.number) as numbers,
+        select v.id, d.relation, array_agg(d.number order by d.number) as numbers,
             string_agg(case when d.number = 0 then 'root' else d.alias end, ', ' order by d.number) as role,
             min(p.inference_total / nullif(p.busy_seconds, 0)) as rate
         from vsync_internal.dependencies as d
@@ -117,24 +118,25 @@ begin
         join vsync_internal.progress as p on p.version_id = v.id
         where d.relation in (select explain_impact.relation union all select a.relid from pg_partition_ancestors(explain_impact.relation) as a)
             and v.state <> 'dropped' and p.broken is null
-        group by v, d.relation order by (v).embedding, (v).version
+        group by v.id, d.relation order by v.embedding, v.version
     loop
         if vsync_internal.row_keys(v_found.relation) is null then
             perform vsync_internal.raise('VS304', format('rows of %s cannot be named', v_found.relation), 'It has no primary key, or one of a type that JSON cannot give.',
                 format('alter table %s add primary key (…)', v_found.relation));
         end if;
+        select * into v_version from vsync_internal.versions as v where v.id = v_found.id;
         v_key := vsync_internal.key_of(vsync_internal.row_keys(v_found.relation), key);
-        v_keys := vsync_internal.impact_keys(v_found.reader, v_found.numbers, v_key);
-        v_cost := vsync_internal.impact_cost(v_found.reader, v_keys);
-        embedding := (v_found.reader).embedding;
-        version := (v_found.reader).version;
+        v_keys := vsync_internal.impact_keys(v_version, v_found.numbers, v_key);
+        v_cost := vsync_internal.impact_cost(v_version, v_keys);
+        embedding := v_version.embedding;
+        version := v_version.version;
         role := v_found.role;
         documents := cardinality(v_keys);
         texts := ceil(documents * coalesce(v_cost.chunks, 1));
         tokens := case when documents = 0 then 0 else ceil(documents * v_cost.characters / 4) end;
-        seconds := round((texts / v_found.rate)::numeric, 3);
+        seconds := texts / v_found.rate;
         execute format('select coalesce(jsonb_agg(%s order by u.i), ''[]'') from unnest($1) with ordinality as u (key, i), lateral (select %s) as k',
-            vsync_internal.key_json((v_found.reader).keys, 'k'), vsync_internal.key_values((v_found.reader).keys, 'u.key'))
+            vsync_internal.key_json(v_version.keys, 'k'), vsync_internal.key_values(v_version.keys, 'u.key'))
         into sample using v_keys[:10];
         return next;
     end loop;

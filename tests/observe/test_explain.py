@@ -138,20 +138,20 @@ def test_the_graph_of_a_chain_is_told_as_rows_and_as_a_tree(shop: Connection) ->
     told = rows(shop, "select number, relation::text, alias, role, keys, columns::text[], path from "
                 "vsync.explain_embedding('chain') order by alias")  # fmt: skip
     numbers = {row[2]: row[0] for row in told}
-    assert numbers["p"] == 0
+    assert numbers["products"] == 0
     assert sorted(numbers.values()) == [0, 1, 2, 3]
     paths = {row[2]: row[6] for row in told}
-    assert [len(paths[alias]) for alias in "ptcr"] == [0, 1, 2, 1]
+    assert [len(paths[alias]) for alias in ("products", *"tcr")] == [0, 1, 2, 1]
     assert paths["c"][1:] == paths["t"]
     assert {row[2]: (row[1], row[3], row[4]) for row in told}["c"] == ("shop.countries", "dependency", "code")
     text = value(shop, "select vsync.describe_embedding('chain')")
     lines = text.splitlines()
     assert lines[0] == "chain version 1"
-    assert lines[1] == "    shop.products as p, key id"
+    assert lines[1] == "    shop.products, key id"
     assert lines[2] == "      reads id, tenant, title"
     place = {line.strip().partition(",")[0]: line.index("shop") for line in lines if line.lstrip().startswith("shop")}
     assert place == {
-        "shop.products as p": 4,
+        "shop.products": 4,
         "shop.tenants as t": 8,
         "shop.countries as c": 12,
         "shop.reviews as r": 8,

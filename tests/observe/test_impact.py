@@ -1,5 +1,8 @@
 """explain_impact says which documents a change to a row would touch, and at what cost, and changes nothing."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ join shop.countries c on c.code = b.country
 left join shop.categories k on k.id = p.category
 left join shop.categories a on a.id = p.also_in
 """
+VSYNC = [sys.executable, "-c", "from vsync_admin.cli import app; app()"]
 IMPACT = "select embedding, version, role, documents, texts, tokens, seconds, sample from vsync.explain_impact(%s, %s)"
 
 
@@ -144,7 +148,7 @@ def test_a_partition_stands_for_its_table(shop: Connection) -> None:
     run(shop, "create table shop.parted (id int primary key, title text) partition by range (id)")
     run(shop, "create table shop.part partition of shop.parted for values from (0) to (100)")
     run(shop, "insert into shop.parted values (1, 'one')")
-    declare(shop, "parted", "select id, title as content from shop.parted")
+    declare(shop, "parts", "select id, title as content from shop.parted")
     assert impact(shop, "shop.part", "1") == impact(shop, "shop.parted", "1") == [("root", 1)]
 
 
@@ -156,5 +160,23 @@ def test_renamed_tables_and_columns_are_followed(shop: Connection) -> None:
 def test_an_operator_asks_without_a_right_on_the_tables(
     shop: Connection, connect: Callable[..., Connection], make_role: Callable[..., str]
 ) -> None:
-    operator = connect(user=make_role("vsync_operator"))
+    role = make_role("vsync_operator")
+    run(shop, f"grant usage on schema shop to {role}")
+    operator = connect(user=role)
     assert impact(operator, "shop.brands", "2") == [("b", 10)]
+
+
+def test_the_command_takes_a_key_as_json_or_as_text(shop: Connection, dsn: str) -> None:
+    for key in ("it", '"it"', '{"code": "it"}'):
+        status, (row,) = impact_command(dsn, "shop.countries", key)
+        assert (status, row["embedding"], row["documents"]) == (0, "catalog", 20)
+    assert len(row["sample"]) == 10
+    assert impact_command(dsn, "shop.alone", "1") == (0, [])
+    assert impact_command(dsn, "shop.brands", "x") == (1, [])
+    assert impact_command(dsn, "shop.nothing", "1") == (1, [])
+
+
+def impact_command(dsn: str, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    command = [*VSYNC, "impact", *arguments, "-d", dsn, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout) if done.stdout else []
