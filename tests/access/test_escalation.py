@@ -206,6 +206,9 @@ WORKERS_OWN = (
     "stat_embeddings()",
     "stat_queue()",
     "explain_row('catalog', '1')",
+    "explain_impact('pg_class', '1')",
+    "audit('catalog', true)",
+    "audit_page(1, null, 10, true)",
     "model_spec(1)",
     "duties()",
     "reserve(1, '{}')",
@@ -223,6 +226,12 @@ NOBODYS = (
     "call_keys('catalog_v1', null, 1)",
     "call_missing('catalog_v1', '{1}')",
     "call_count('catalog_v1')",
+    "call_hashes('catalog_v1', null, null)",
+    "call_tuples('catalog_v1', 0, '1')",
+    "call_deferred()",
+    "audit_compare(null, null, null, true)",
+    "audit_repair(null, '{1}', '{t}', '{t}')",
+    "impact_keys(null, '{0}', '1')",
     "stored_keys(null, null, 1)",
     "call_render('catalog_v1', '{1}')",
 )
@@ -270,6 +279,7 @@ def test_granted_functions_that_build_sql_run_it_with_the_callers_rights(
         "stale_keys",
         "find_embedding",
         "configuration",
+        "graph",
         "version_at",
     }
 
