@@ -80,7 +80,7 @@ as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_broken text := (select min(p.broken) from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
-        where v.embedding = v_embedding.name and v.state <> 'dropped');
+        where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following);
 begin
     if v_broken is not null then
         perform vsync_internal.raise('VS303', format('embedding "%s" is broken', embedding), v_broken,
@@ -88,10 +88,11 @@ begin
     end if;
     -- the root before the vectors, as who drops them takes them
     execute format('lock table %s in access share mode', v_embedding.root);
-    return query select * from vsync_internal.versions as v where v.embedding = v_embedding.name and v.state <> 'dropped' order by v.version;
+    return query select * from vsync_internal.versions as v
+    where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following order by v.version;
 end
 $$;
-comment on function vsync_internal.audited_versions(name) is 'the live versions of an embedding that can be rendered; its root is locked against being dropped';
+comment on function vsync_internal.audited_versions(name) is 'the versions of an embedding that follow changes; the root is locked against being dropped';
 
 create function vsync_internal.audit_page(version_id int, after_key text, max_keys int, repair boolean,
     out next_key text, out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint, out held bigint)
@@ -166,8 +167,9 @@ begin
 end
 $$;
 comment on function vsync.audit(name, boolean) is
-'Compares every document, rendered now, with what is stored, one row a live version and all in one snapshot. missing: has text and no vectors;
-extra: stored, and no document; stale: stored for another text, or not whole; mixed: chunks of different renderings, or a vector that another
-model made; held: kept back by a rule. Changes that wait for a worker differ too. What it cannot see is a vector overwritten with numbers of no
-version. With repair what differs is marked and a worker puts it right. A large embedding is audited by pages on the command line.
+'Compares every document, rendered now, with what is stored, one row for each version that follows changes, all in one snapshot. missing: has
+text and no vectors; extra: stored, and no document; stale: stored for another text, or not whole; mixed: chunks of different renderings, or a
+vector that another model''s version of the same table holds for the same text (one of the two is wrong, and both are told); held: kept back by
+a rule. Changes that wait for a worker differ too. What it cannot see is a vector overwritten with any other numbers. With repair what differs is
+marked, and a worker puts it right. On the command line a large embedding is audited by pages.
 Example: select * from vsync.audit(''product_search'')';

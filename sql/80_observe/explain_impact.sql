@@ -117,7 +117,7 @@ begin
         join vsync_internal.versions as v on v.id = d.version_id
         join vsync_internal.progress as p on p.version_id = v.id
         where d.relation in (select explain_impact.relation union all select a.relid from pg_partition_ancestors(explain_impact.relation) as a)
-            and v.state <> 'dropped' and p.broken is null
+            and v.state <> 'dropped' and v.following and p.broken is null
         group by v.id, d.relation order by v.embedding, v.version
     loop
         if vsync_internal.row_keys(v_found.relation) is null then

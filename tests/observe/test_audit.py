@@ -214,6 +214,43 @@ def test_the_same_network_under_another_name_is_no_other_model(shop: Connection,
     assert audited(shop) == CLEAN
 
 
+def test_each_version_that_follows_changes_is_compared_with_its_own_model(
+    shop: Connection, tiny_model_other: Path
+) -> None:
+    register(shop, tiny_model_other, "other")
+    assert value(shop, "select vsync.add_version('catalog', 'other')") == 2
+    found = "select version, checked, missing, extra, stale, mixed, held from vsync.audit('catalog', %s)"
+    assert rows(shop, found, False) == [(1, *CLEAN), (2, PRODUCTS, PRODUCTS, 0, 0, 0, 0)]
+    shop.execute("call vsync.work()")
+    assert rows(shop, found, False) == [(1, *CLEAN), (2, *CLEAN)]
+    second = "vsync_data.catalog_v2"
+    run(shop, f"update {second} as v set embedding = o.embedding from {VECTORS} as o where o.id = v.id and v.id < 4")
+    run(shop, f"delete from {VECTORS} where id = 40")
+    # which of two models one vector is from cannot be told
+    assert rows(shop, found, True) == [(1, PRODUCTS, 1, 0, 0, 3, 0), (2, PRODUCTS, 0, 0, 0, 3, 0)]
+    shop.execute("call vsync.work()")
+    assert rows(shop, found, False) == [(1, *CLEAN), (2, *CLEAN)]
+    shop.execute("update vsync_internal.versions set following = false where version = 1")
+    assert rows(shop, found, False) == [(2, *CLEAN)]
+
+
+def test_a_document_over_joins_is_compared_with_all_that_it_reads(db: Connection, tiny_model: Path) -> None:
+    open_shop(db, tiny_model, PRODUCTS)
+    db.execute("create table shop.tenants (name text primary key, title text)")
+    db.execute("insert into shop.tenants values ('a', 'first'), ('b', 'second')")
+    db.execute("update shop.products set tenant = 'b' where id > 30")
+    declare(db, document="select p.id, p.title || t.title as content from shop.products p join shop.tenants t "
+            "on t.name = p.tenant")  # fmt: skip
+    db.execute("call vsync.work()")
+    assert audited(db) == paged(db) == CLEAN
+    run(db, "alter table shop.tenants disable trigger all; update shop.tenants set title = 'third' where name = 'b'")
+    assert audited(db) == (PRODUCTS, 0, 0, 10, 0, 0)
+    run(db, "delete from shop.tenants where name = 'a'")
+    assert audited(db) == paged(db, repair=True) == (PRODUCTS, 0, 30, 10, 0, 0)
+    db.execute("call vsync.work()")
+    assert audited(db) == (10, 0, 0, 0, 0, 0)
+
+
 def test_what_waits_for_a_worker_differs_and_repair_does_no_harm(shop: Connection) -> None:
     shop.execute("update shop.products set title = 'changed' where id = 1; delete from shop.products where id = 2")
     shop.execute("insert into shop.products values (100, 'new')")
