@@ -455,4 +455,35 @@ WORKER = (
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER)
+AUDIT = (
+    Mutation(
+        "the audit reads each side in a snapshot of its own",
+        "observe/test_audit.py::test_one_call_reads_one_snapshot",
+        "call_hashes",
+        " STABLE",
+        " VOLATILE",
+    ),
+    Mutation(
+        "the audit's repair leaves hashes that say same",
+        "observe/test_audit.py::test_damage_is_found_exactly_and_repaired_with_nothing_to_spare[edit a content]",
+        "audit_repair",
+        "case when k.is_forced and v.chunk = 0",
+        "case when false",
+    ),
+    Mutation(
+        "the audit does not fire what owners put off",
+        "observe/test_audit.py::test_code_put_off_to_the_commit_runs_without_rights",
+        "audit_compare",
+        "perform vsync_internal.call_deferred();",
+        "",
+    ),
+    Mutation(
+        "a promotion is not noticed",
+        "chaos/test_promotion.py::test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing",
+        "is_promoted",
+        "is distinct from",
+        "is distinct from i.timeline and false and 0 <>",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT)
