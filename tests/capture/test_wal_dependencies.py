@@ -10,8 +10,9 @@ from fix_cluster import Connect, Connection
 from races.steps import make_table, run, scalar
 from shop import refused
 
-DOCUMENT = """select i.id, i.body || ' in ' || coalesce(c.name, 'none') || coalesce((select string_agg(r.body, ' ' order by r.id)
-from shop.reviews as r where r.item = i.id), '') as content from shop.items as i left join shop.categories as c on c.id = i.category"""
+DOCUMENT = """select i.id, i.body || ' in ' || coalesce(c.name, 'none') || coalesce(
+(select string_agg(r.body, ' ' order by r.id) from shop.reviews as r where r.item = i.id), '') as content
+from shop.items as i left join shop.categories as c on c.id = i.category"""
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_random_history_ends_in_the_same_vectors_with_both_captures(shop: Conn
                     f"update shop.items set category = {chance.randrange(7)} where id = {key}",
                     f"update shop.items set body = 'item {chance.randrange(9)}' where id = {key}",
                     f"delete from shop.items where id = {key}",
-                    f"insert into shop.items values ({key}, 'again', 0, 1) on conflict (id) do update set body = 'again'",
+                    f"insert into shop.items values ({key}, 'a', 0, 1) on conflict (id) do update set body = 'again'",
                     f"update shop.reviews set item = {key} where id = {key}",
                     f"delete from shop.reviews where id = {key}",
                     f"insert into shop.reviews values ({key}, {key}, 'r') on conflict (id) do nothing",

@@ -1,5 +1,6 @@
 """The slot: made by a worker, found lost or foreign and made again, advanced, and never ahead of the log."""
 
+import subprocess
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -8,7 +9,7 @@ import pytest
 
 from capture.steps import declare, forget, logged, read_all, reader, slot, state
 from fix_cluster import Connect, Connection
-from races.steps import in_background, make_table, put, run, scalar, wait_until
+from races.steps import blocked, in_background, make_table, put, run, scalar, wait_until
 from vsync_admin.cluster import Cluster
 
 FILL = "insert into shop.items select g, 'text ' || g from generate_series(1, 20) as g"
@@ -245,6 +246,48 @@ def test_a_copy_of_the_database_makes_a_slot_of_its_own(found: Connection, clust
                 put(session, 1, "written in the copy")
                 assert_fresh(session)
                 assert slot(session) not in (None, original)
+                session.execute("select vsync.drop_embedding('found')")
+        finally:
+            admin.execute(f"drop database {name}".encode())
+
+
+def test_a_table_is_published_after_its_writers_have_ended(found: Connection, connect: Connect) -> None:
+    """What a transaction wrote before is published by what held then: its end has to be waited for."""
+    run(found, "create table shop.more (id int primary key, body text)")
+    writer, creator = connect(autocommit=False), connect()
+    run(writer, "insert into shop.more values (1, 'in an open transaction')")
+    creating = in_background(
+        lambda: declare(creator, "more_found", "select id, body as content from shop.more"),
+    )
+    wait_until(lambda: blocked(found, creator), "the creation")
+    writer.commit()
+    creating.result(60)
+    found.execute("call vsync.work()")
+    assert run(found, "select id, content from shop.more_found") == [(1, "in an open transaction")]
+
+
+def test_a_restored_database_makes_publication_and_slot_its_own(
+    found: Connection, cluster: Cluster, tmp_path: Path
+) -> None:
+    name = f"restored_{scalar(found, 'select current_database()')}"
+    bindir, file = cluster.server.bindir, tmp_path / "dump"
+    dump = subprocess.run(
+        [bindir / "pg_dump", "-d", cluster.dsn(found.info.dbname)], check=True, capture_output=True, text=True
+    )
+    file.write_text(dump.stdout, encoding="utf-8")
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name} template template0".encode())
+        try:
+            command = [bindir / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", cluster.dsn(name), "-f", file]
+            subprocess.run(command, check=True, capture_output=True)
+            with psycopg.connect(cluster.dsn(name), autocommit=True) as session:
+                put(session, 1, "written after the restore")
+                assert_fresh(session)
+                assert slot(session) not in (None, slot(found))
+                assert scalar(session, "select inference_total from vsync.stat_embeddings") == 21
+                put(session, 2, "published")
+                assert_fresh(session)
+                assert run(session, "select level from vsync.doctor() where name = 'wal slot'") == [("ok",)]
                 session.execute("select vsync.drop_embedding('found')")
         finally:
             admin.execute(f"drop database {name}".encode())

@@ -486,4 +486,36 @@ AUDIT = (
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT)
+WAL = (
+    Mutation(
+        "a slot ahead of the log is taken for ours",
+        "capture/test_wal_slot.py::test_a_slot_that_lost_changes_is_made_again_and_every_document_compared"
+        "[advanced by somebody else]",
+        "slot_fault",
+        "or s.confirmed_flush_lsn > w.read_lsn",
+        "",
+    ),
+    Mutation(
+        "a new slot without a comparison of every document",
+        "capture/test_wal_slot.py::test_a_slot_that_lost_changes_is_made_again_and_every_document_compared[dropped]",
+        "wal_make",
+        "e.capture = 'wal' and v.state",
+        "e.capture = 'none' and v.state",
+    ),
+    Mutation(
+        "a table is published while it is being written",
+        "capture/test_wal_slot.py::test_a_table_is_published_after_its_writers_have_ended",
+        "sync_publication",
+        "execute format('lock table %s in share row exclusive mode', v_table.relation);",
+        "null;",
+    ),
+    Mutation(
+        "the publication's columns do not follow the replica identity",
+        "capture/test_wal_refused.py::test_writers_go_on_whatever_becomes_of_the_identity[full]",
+        "follow_partitions",
+        "perform vsync_internal.follow_wal();",
+        "",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT, *WAL)
