@@ -156,32 +156,30 @@ def test_05_a_child_that_moves_from_one_parent_to_another_refreshes_both(shop: S
         shop.run("update reviews set body = 'edited' where id = 2")
 
 
-STATEMENTS = {
-    "insert": "insert into reviews values (10, 10, 'new'), (11, 1, 'new')",
-    "insert of a parent": """insert into products values (30, 4, 1, 'early');
-        insert into categories values (4, 'late', '', '')""",
-    "delete": "delete from reviews where id = 1; delete from categories where id = 1; delete from product_tags",
-    "truncate": "truncate product_tags; truncate categories",
-    "upsert": """insert into categories values (1, 'up', 'l', 'n'), (9, 'sert', 'l', 'n')
-        on conflict (id) do update set name = excluded.name""",
-    "merge": """merge into reviews as r using (values (1, 'one'), (2, null), (9, 'new')) as s (id, body) on s.id = r.id
-        when matched and s.body is null then delete when matched then update set body = s.body, product_id = 3
-        when not matched then insert (id, product_id, body) values (s.id, 4, s.body)""",
-    "changed key": "update categories set id = 10 where id = 1; update tags set id = id + 1 where id = 3",
-    "changed key, children follow": "update products set id = id + 100 where id < 5",
-    "cascade": "delete from products where id in (1, 2, 3)",
-}
+STATEMENTS = (
+    "insert into reviews values (10, 10, 'new'), (11, 1, 'new')",
+    "insert into products values (30, 4, 1, 'early'); insert into categories values (4, 'late', '', '')",
+    """insert into categories values (1, 'up', 'l', 'n'), (9, 'sert', 'l', 'n')
+    on conflict (id) do update set name = excluded.name""",
+    """merge into reviews as r using (values (1, 'one'), (2, null), (9, 'new')) as s (id, body) on s.id = r.id
+    when matched and s.body is null then delete when matched then update set body = s.body, product_id = 3
+    when not matched then insert (id, product_id, body) values (s.id, 4, s.body)""",
+    "update categories set id = 20 where id = 1; update tags set id = id + 1 where id = 3",
+    "update products set id = id + 100 where id < 5",
+    "delete from products where id in (101, 103, 5)",
+    "delete from reviews where id = 3; delete from categories where id = 2; delete from product_tags where tag_id = 1",
+    "truncate product_tags; truncate categories; truncate reviews",
+)
 
 
-@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS.keys())
-def test_06_whatever_the_statement_there_are_no_orphans_and_nothing_is_missed(shop: Shop, statement: str) -> None:
+def test_06_whatever_the_statement_there_are_no_orphans_and_nothing_is_missed(shop: Shop) -> None:
     embeddings = [shop.declare(document, name) for name, document in ALL.items()]
-    shop.run(statement)
-    assert_fresh(shop.db, *embeddings)
-    shop.run(
-        "update categories set name = name || '!'; update tags set name = name || '!'; update reviews set body = id"
-    )
-    assert_fresh(shop.db, *embeddings)
+    for statement in STATEMENTS:
+        shop.run(statement)
+        assert_fresh(shop.db, *embeddings)
+        shop.run("update categories set name = name || '!'; update tags set name = name || '!'")
+        shop.run("update reviews set body = body || '!'")
+        assert_fresh(shop.db, *embeddings)
 
 
 def test_06_copy_leaves_no_orphans_and_misses_nothing(shop: Shop) -> None:
@@ -222,7 +220,7 @@ def test_07_rollback_and_rollback_to_a_savepoint_leave_nothing(shop: Shop, conne
     embedding = shop.declare(IN_CATEGORIES)
     writer = connect(autocommit=False)
     with shop.refreshed(embedding):
-        writer.execute("update categories set name = 'never'; truncate products")
+        writer.execute("update categories set name = 'never'; truncate products cascade")
         writer.rollback()
     with shop.refreshed(embedding, *keys(shop, "select id from products where category_id = 3")):
         writer.execute("update categories set name = 'kept' where id = 3")

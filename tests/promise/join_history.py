@@ -8,7 +8,7 @@ from promise.oracle import declare, embedded_total, rendered, work
 from promise.stage import WRITERS, JoinStep, Sessions, Step
 from promise.steps import Steps
 
-NAMES = ("'red'", "'blue'", "'it''s'", "''", "null", "'red; blue'")
+NAMES = ("'red'", "'blue'", "'it''s'", "'green'", "'red; blue'", "'grey'", "''", "null")
 
 
 class JoinHistory(Steps):
@@ -29,9 +29,7 @@ class JoinHistory(Steps):
         for table in reversed(shape.tables):
             self._sql(self.db, table.create)
         self._sql(self.db, shape.after)
-        for table in reversed(shape.tables):
-            for number in range(min(rows, len(table.keys))):
-                self._write(0, f"insert into {self._into(table)} values {self._row(table, number, number, 0)}")
+        self._fill(rows)
         for capture in captures:
             name = f"of_{shape.name}_{capture}"
             self._declare(name, shape.document, shape.key, capture)
@@ -72,6 +70,22 @@ class JoinHistory(Steps):
                 assert total == self._expected[embedding.name], f"{embedding.name}: embedded, and new texts"
             else:
                 assert total <= self._allowed[embedding.name], f"{embedding.name}: embedded, and changed documents"
+
+    def fill(self, step: JoinStep, owner: int) -> None:
+        """Give every table its first rows again."""
+        self.finish()
+        self._fill(6)
+
+    def _fill(self, rows: int) -> None:
+        for table in reversed(self.shape.tables):
+            key = ", ".join(table.key)
+            changes = ", ".join(f"{column} = excluded.{column}" for column in (*table.links, "name"))
+            for number in range(min(rows, len(table.keys))):
+                self._write(
+                    0,
+                    f"insert into {self._into(table)} values {self._row(table, number, number, number)}"
+                    f" on conflict ({key}) do update set {changes}, live = true",
+                )
 
     def drain(self, step: Step, owner: int) -> None:
         if self.calm:
@@ -201,8 +215,9 @@ class JoinHistory(Steps):
         table = self._table(step)
         name = f"update {table.name} set name = coalesce(name, '') || '.'"
         change = [name, f"update {table.name} set hits = 1", f"delete from {table.name}"]
-        truncated = {table.name, self._table(step, step.link).name} if not self.shape.checked else set[str]()
-        change.append(f"truncate {', '.join(sorted(truncated) or [table.name + ' cascade'])}")
+        several = step.text % 2 and not self.shape.checked
+        truncated = {table.name, self._table(step, step.link).name} if several else set[str]()
+        change.append(f"truncate {', '.join(sorted(truncated) or [table.name + ' cascade' * self.shape.checked])}")
         if table.links and step.text % 2:
             column = list(table.links)[step.link % len(table.links)]
             domain = table.links[column]

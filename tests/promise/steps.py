@@ -78,6 +78,7 @@ class Steps(Stage):
         self._yield()
         self.publish(step, owner)
         work(self.db)
+        assert_equal_to_rebuild(self.db, *self.embeddings)
 
     def refresh(self, step: Step, owner: int) -> None:
         self._write(owner, f"select vsync.refresh('{self.embeddings[0].name}')")

@@ -189,7 +189,7 @@ def test_workers_go_on_when_what_a_document_reads_is_gone(
     assert contents(db, other) == {"1": ["still"]}
     assert db.execute("select state from vsync.stat_embeddings where embedding = 'promised'").fetchone() == ("broken",)
     if drop.startswith("alter"):
-        db.execute("insert into notes values (3)")
+        db.execute("insert into notes values (3); update notes set id = id + 10; delete from notes where id = 13")
     db.execute("select vsync.drop_embedding('promised')")
     assert_fresh(db, other)
     db.execute("select vsync.drop_embedding('other')")

@@ -17,8 +17,8 @@ CAPTURES = (("trigger",),)
 KINDS = (
     *("begin", "begin", "savepoint", "rollback_to", "commit", "rollback", "role"),
     *("insert", "insert_default", "upsert", "upsert", "merge", "copy", "several"),
-    *("update", "update", "relink", "relink", "update_in_vain", "there_and_back", "rekey", "delete", "everything"),
-    *("fold", "claim", "publish", "die", "late", "drain", "claim", "refresh"),
+    *("update", "update", "relink", "relink", "relink", "update_in_vain", "there_and_back", "rekey", "delete"),
+    *("everything", "fold", "claim", "publish", "die", "late", "drain", "drain", "claim", "refresh"),
 )
 STEPS = st.builds(
     JoinStep,
@@ -27,12 +27,12 @@ STEPS = st.builds(
     writer=st.integers(0, 2),
     keys=st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple),
     link=st.integers(0, 5),
-    text=st.integers(0, 5),
+    text=st.integers(0, 7),
     variant=st.integers(0, 3),
 )
 HISTORIES = given(
     shape=st.sampled_from(JOINS),
-    rows=st.integers(0, 6),
+    rows=st.sampled_from((6, 6, 6, 4, 0)),
     steps=st.lists(STEPS, min_size=4, max_size=30),
     beside=st.integers(0, 7),
     workers=st.integers(-1, 2),
@@ -106,10 +106,12 @@ def test_after_thousands_of_histories_of_all_tables_the_vectors_equal_a_rebuild(
 def test_every_shape_is_followed_link_by_link(sessions: Sessions, shape: Joined) -> None:
     """Change each table in each way, one statement at a time, drained in between."""
     for captures in CAPTURES:
-        steps = [JoinStep("drain", (0,), 0, 0)]
+        steps: list[JoinStep] = []
         for table in range(len(shape.tables)):
-            for kind in ("update", "relink", "rekey", "delete", "upsert", "update_in_vain", "everything"):
+            for kind in ("update", "relink", "rekey", "delete", "upsert", "everything"):
+                steps += [JoinStep("fill", (0,), 0, 0), JoinStep("drain", (0,), 0, 0)]
                 for variant in range(4):
-                    steps += [JoinStep(kind, (variant,), variant, variant, table, variant % 3, variant + table)]
+                    keys = (variant % 2, 1 + variant % 2)
+                    steps += [JoinStep(kind, keys, variant + 1, variant, table, variant % 3, variant + table + 1)]
                     steps += [JoinStep("drain", (0,), 0, 0)]
         follow(sessions, captures, shape, 6, steps, 9, -1)
