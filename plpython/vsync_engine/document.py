@@ -190,6 +190,8 @@ def _dependencies(
     for declaration in declared:
         read = [occurrence for occurrence in others if occurrence.relation is declaration.relation]
         columns = {key.column for key in declaration.keys}.union(*(occurrence.columns for occurrence in read))
+        if not read or volatility.may_read_tables(catalog):
+            columns = {column.name for column in declaration.relation.columns}
         dependencies.append(
             _dependency(
                 len(dependencies) + 1,
