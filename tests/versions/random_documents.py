@@ -51,13 +51,13 @@ class Author:
         return f"s{self.names}"
 
     def value(self, columns: list[str]) -> str:
-        column = self.random.choice(columns)
-        return self.random.choice((column,) * 6 + (f"coalesce({column}, 0)", f"({column} + 0)", f"{column}::bigint"))
+        column = self.random.choice(columns[: self.random.choice((1, 2, 99))])
+        return self.random.choice((column,) * 9 + (f"coalesce({column}, 0)", f"({column} + 0)", f"{column}::bigint"))
 
     def sources(self, first: str, columns: list[str], outer: list[str], depth: int) -> tuple[str, list[str]]:
         """A FROM that begins with a source of these columns, and all columns in it."""
         text, columns = first, list(columns)
-        for _ in range(self.random.choice((0, 1, 1, 2) if depth else (0, 0, 1))):
+        for _ in range(self.random.choice((1, 1, 2) if depth > 1 else (0, 1, 1, 2) if depth else (0, 0, 1))):
             lateral = depth > 0 and self.random.random() < 0.2
             source, more = self.source(depth, [*outer, *columns] if lateral else outer if depth else [], lateral)
             kind = self.random.choice(("join", "join", "left join", "left join", "left join", ","))
@@ -72,7 +72,7 @@ class Author:
 
     def source(self, depth: int, outer: list[str], lateral: bool) -> tuple[str, list[str]]:
         alias = self.name()
-        if depth and (lateral or self.random.random() < 0.3):
+        if depth and (lateral or self.random.random() < (0.6 if depth > 1 else 0.3)):
             query, count = self.query(depth - 1, outer if lateral else [])
             names = [f"c{number}" for number in range(count)]
             columns = [f"{alias}.{name}" for name in names]
@@ -89,7 +89,7 @@ class Author:
         outputs = [*chosen]
         if self.random.random() < 0.2:
             outputs[-1] = f"coalesce({outputs[-1]}, {self.random.choice(columns)})"
-        match self.random.randrange(9):
+        match self.random.randrange(8):
             case 0:
                 having = self.random.choice(("", " having count(*) > 1"))
                 tail = f" group by {', '.join(chosen)}{having}"
