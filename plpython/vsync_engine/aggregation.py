@@ -1,4 +1,4 @@
-"""Which SELECTs aggregate, have window functions or set-returning functions; the server's query tree has the last word."""
+"""Which SELECTs aggregate and have window functions, as far as their text tells; the query tree has the last word."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def hold_against_tree(tree: exp.Expr, query: Query, catalog: Catalog) -> None:
     selects = list(tree.find_all(exp.Select))
     aggregating = [select for select in selects if any(True for _ in _calls(select, catalog))]
     windowed = [select for select in selects if any(True for _ in windows(select))]
-    for what, seen, recorded in (("aggregate", aggregating, query.aggregating), ("have windows", windowed, query.windowed)):
+    for what, seen, recorded in (
+        ("aggregate", aggregating, query.aggregating),
+        ("have windows", windowed, query.windowed),
+    ):
         if not len(set(seen)) <= recorded <= len(seen):
             raise parse.disagreement(
                 f"{query.name}: {len(seen)} of its SELECTs seem to {what}, {recorded} do so in its query tree."

@@ -230,7 +230,8 @@ def _parts(select: exp.Select, wanted: set[int] | None, catalog: Catalog) -> Ite
     for key, value in select.args.items():
         if key in _FROM:
             continue
-        for position, part in enumerate(value if isinstance(value, list) else [value]):
+        parts: list[object] = value if isinstance(value, list) else [value]
+        for position, part in enumerate(parts):
             unused = key == "expressions" and wanted is not None and position not in wanted
             if isinstance(part, exp.Expr) and not (unused and not aggregation.multiplies(part, catalog)):
                 yield part

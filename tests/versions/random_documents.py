@@ -31,7 +31,8 @@ class Author:
         where = self.where(columns, 2)
         match self.random.randrange(6):
             case 0 | 1:
-                return f"select p.id, string_agg({content}, ' ' order by {content}) as content from {sources}{where} group by p.id"
+                content = f"string_agg({content}, ' ' order by {content})"
+                return f"select p.id, {content} as content from {sources}{where} group by p.id"
             case 2:
                 return f"select distinct p.id, {content} as content from {sources}{where}"
             case 3:
@@ -65,7 +66,9 @@ class Author:
                 inner, others = self.source(0, [], False)
                 source = f"({source} {self.random.choice(('join', 'left join'))} {inner} on {self.equal(more, others)})"
                 more = [*more, *others]
-            condition = f" on {self.condition(more, [*columns, *outer][-8:], [*columns, *more], depth)}" if kind != "," else ""
+            condition = (
+                f" on {self.condition(more, [*columns, *outer][-8:], [*columns, *more], depth)}" if kind != "," else ""
+            )
             text += f"{'' if kind == ',' else ' '}{kind} {source}{condition}"
             columns += more
         return text, columns

@@ -237,8 +237,9 @@ SUPPORTED = (
     ),
     Supported(
         "DISTINCT ON and windows over the key",
-        "select distinct on (p.id) p.id, p.title || count(*) over (partition by p.id) || coalesce(r.body, '') as content"
-        " from shop.products p left join shop.reviews r on r.product_id = p.id order by p.id, r.stars desc, r.id",
+        "select distinct on (p.id) p.id, p.title || count(*) over (partition by p.id) || coalesce(r.body, '')"
+        " as content from shop.products p left join shop.reviews r on r.product_id = p.id"
+        " order by p.id, r.stars desc, r.id",
         "id title",
         (Reads("reviews r", "id product_id body stars", (REVIEW,)),),
     ),

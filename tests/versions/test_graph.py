@@ -11,8 +11,11 @@ import pytest
 from psycopg import sql
 
 from fix_cluster import Connection
-from versions.shapes import REFUSED, SUPPORTED, Reads, Supported
+from versions.page import PAGE, page
+from versions.random_documents import Author
+from versions.shapes import REFUSED, SUPPORTED, Reads
 from vsync_engine import document, written
+from vsync_engine.catalog import quoted
 from vsync_engine.document import Dependency, Document
 from vsync_engine.errors import EngineError
 
@@ -24,7 +27,7 @@ Row = dict[str, Any]
 TABLES = (Path(__file__).parent / "graph_tables.sql").read_text(encoding="utf-8")
 
 _TRANSACTIONS = 150
-_ENOUGH = 30
+_ENOUGH = 20
 _WORDS = ("a", "a", "a", "b", "b", "A", None)
 _NUMBERS = (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 0, None)
 
@@ -235,3 +238,118 @@ def test_columns_that_do_not_matter_alter_no_document(db: Connection, analyse: A
                 for _ in range(30 if others else 0):
                     shop.change(table, "update", others)
             assert shop.contents(found.keys[0].output) == before, shape.title
+
+
+DECLARED: list[tuple[Any, str, str, str]] = [
+    ("x", "VS001", "depends_on is no list", "x"),
+    (["x"], "VS001", "an entry of depends_on is no object", "x"),
+    ([{"relation": "shop.rates"}], "VS001", 'no text "query"', "relation"),
+    ([{"relatoin": "shop.rates", "query": "select 1"}], "VS001", 'unknown depends_on option "relatoin"', "query"),
+    ("relation shop.nope", "VS001", 'relation "shop.nope" of depends_on is not found', "schema.table"),
+    ("relation rates", "VS001", 'relation "rates" of depends_on is not found', "schema.table"),
+    ("delete from changed", "VS201", "query of depends_on is not a SELECT", "line 1"),
+    ("select rate from changed; select 1", "VS201", "query of depends_on is more than one statement", "line 1"),
+    ("select rate + from changed", "VS201", "query of depends_on cannot be parsed", "line 1"),
+    ("select rate from changed union select 1", "VS203", "query of depends_on has a set operation", "line 1"),
+    ("select $1 from changed", "VS201", "query of depends_on has a placeholder", "line 1"),
+    ("select rate, rate from changed", "VS001", "does not return the key", "(id)"),
+    ("select c.* from changed c", "VS001", "does not return the key", "(id)"),
+    ("select p.id from shop.products p", "VS001", "does not read changed", "changed rows"),
+    ("select p.id from changed, shop.products p", "VS001", "reads no column of changed", "depends_on"),
+    ("select id from changed, shop.products p", "VS001", 'column "id" of depends_on is named without', "column 8"),
+    ("select changed.colour from changed", "VS001", 'column "colour" of depends_on is not found', "shop.rates"),
+    ("select p.id from changed c join products p on p.title = c.country", "VS203", "without its schema", "products"),
+    ("select rate + random() from changed", "VS204", "query of depends_on calls a volatile function", "random()"),
+    ("select shop.nope(rate) from changed", "VS001", 'function "nope" of depends_on is not found', "column 13"),
+]
+
+
+def test_what_depends_on_declares_is_checked(analyse: Analyse) -> None:
+    for given, sqlstate, message, detail in DECLARED:
+        entry = {"relation": "shop.rates", "query": "select rate from changed"}
+        if isinstance(given, str) and given != "x":
+            name, _, text = given.partition(" ")
+            entry |= {"relation": text} if name == "relation" else {"query": given}
+            given = [entry]
+        with pytest.raises(EngineError) as caught:
+            analyse("select id, title as content from shop.products", {"depends_on": given})
+        error = caught.value
+        seen = (error.sqlstate, error.message, error.detail, error.hint)
+        assert error.sqlstate == sqlstate, seen
+        assert message in error.message, seen
+        assert detail in f"{error.detail} {error.hint}", seen
+
+
+def test_a_declared_table_that_the_document_reads_counts_with_what_is_read(analyse: Analyse) -> None:
+    query = "select p.id, p.title || (select max(r.rate) from shop.rates r) as content from shop.products p"
+    entry = {
+        "relation": "shop.rates",
+        "query": "select p.id from shop.products p, changed c where c.country <> '' -- all",
+    }
+    (found,) = analyse(query, {"depends_on": [entry]}).dependencies
+    assert found.columns == ("country", "rate")
+    assert [key.column for key in found.keys] == ["country"]
+    assert found.delta.splitlines()[1] == entry["query"].removesuffix(" -- all")
+
+
+@pytest.mark.parametrize(
+    ("join", "table"),
+    [
+        ("join shop.categories c on c.id = p.category_id", ""),
+        ("left join shop.categories c on c.code = p.title", ""),
+        ("join shop.categories c on c.rank = p.id", "categories"),
+        ("join shop.brands b on b.code = p.brand_code", "brands"),
+        ("left join shop.brands b on b.code = p.brand_code and b.tenant = 1", ""),
+        ("left join shop.brands b on b.code = p.brand_code left join shop.tags t on t.id = b.tenant", "brands"),
+        ("join shop.brands b on b.code = p.brand_code group by p.id", ""),
+    ],
+)
+def test_a_join_on_what_is_not_unique_is_warned_of(analyse: Analyse, join: str, table: str) -> None:
+    warnings = analyse(f"select p.id, p.title as content from shop.products p {join}").warnings
+    assert [warning.split(" ")[0] for warning in warnings] == ([f"shop.{table}"] if table else [])
+
+
+def test_names_and_collations_in_deltas(db: Connection, analyse: Analyse) -> None:
+    db.execute("""create collation shop.folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+        create table shop."Odd ""Table" (id int primary key, "select" text collate shop.folding, "User" int);
+        create table shop.changed (id int primary key, "order" text collate shop.folding, parent int)""")
+    found = analyse(
+        'select d.id, o."select" || coalesce(c."order", \'\') as content from shop.changed d'
+        ' left join shop."Odd ""Table" o on o."select" = d."order" left join shop.changed c on c.id = o."User"'
+    )
+    odd, changed = (dependency.delta for dependency in found.dependencies)
+    assert odd == (
+        'select d.id as id from changed join shop.changed as d on (changed."select" collate shop.folding) = d."order"'
+    )
+    assert changed == (
+        'select d.id as id from changed join shop."Odd ""Table" as o on changed.id = o."User"'
+        ' join shop.changed as d on o."select" = d."order"'
+    )
+
+
+def test_every_reserved_word_is_quoted(db: Connection) -> None:
+    words = [row[0] for row in db.execute("select word from pg_get_keywords() where catcode <> 'U'")]
+    assert [word for word in words if quoted(word) != f'"{word}"'] == []
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_documents_are_followed_or_refused(db: Connection, analyse: Analyse, part: int) -> None:
+    followed, refused = 0, set[str]()
+    for seed in range(part, 160, 4):
+        query = Author(random.Random(seed)).document()
+        with db.transaction(force_rollback=True):
+            try:
+                found = analyse(query)
+            except psycopg.errors.UndefinedTable:
+                continue
+            except EngineError as error:
+                refused.add(error.message.partition("shop.")[2].partition(" ")[2])
+                continue
+            followed += 1
+            hold_against_brute_force(db, found, seed)
+    assert refused == {"without a path to the root"}
+    assert followed > 4
+
+
+def test_the_reference_has_the_shapes() -> None:
+    assert PAGE.read_text("utf-8") == page(), "python -m tests.versions"
