@@ -1,4 +1,4 @@
-"""The query blocks of a document: each SELECT with what its FROM reads, views, CTEs and derived tables in their place."""
+"""The query blocks of a document: each SELECT and what its FROM reads; views, CTEs and subqueries are blocks, too."""
 
 from __future__ import annotations
 

@@ -10,6 +10,18 @@ from typing import Any
 from sqlglot.dialects.postgres import Postgres
 
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+# key words of PostgreSQL that cannot be names everywhere, beside those that the parser knows
+_KEY_WORDS = frozenset(
+    {
+        *("analyse", "asymmetric", "authorization", "both", "cast", "check", "coalesce", "collation"),
+        *("concurrently", "current_role", "deferrable", "extract", "foreign", "freeze", "greatest"),
+        *("group", "grouping", "initially", "leading", "least", "national", "none", "normalize", "nullif"),
+        *("order", "overlay", "placing", "position", "precision", "primary", "setof", "similar"),
+        *("substring", "symmetric", "system_user", "to", "trailing", "treat", "trim", "user", "verbose"),
+        *("xmlattributes", "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlnamespaces"),
+        *("xmlparse", "xmlpi", "xmlroot", "xmlserialize", "xmltable"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Declared:
-    """What the catalog knows about an entry of options.depends_on: its relation, and functions of the names it calls."""
+    """What the catalog knows of an entry of options.depends_on: its relation, and functions with names it calls."""
 
     relation: int | None
     functions: tuple[Function, ...]
@@ -152,7 +164,7 @@ class Catalog:
 
 def quoted(name: str) -> str:
     """An identifier, in double quotes where SQL needs them or might."""
-    if _PLAIN_NAME.fullmatch(name) and name.upper() not in Postgres.Tokenizer.KEYWORDS:
+    if _PLAIN_NAME.fullmatch(name) and name not in _KEY_WORDS and name.upper() not in Postgres.Tokenizer.KEYWORDS:
         return name
     return '"' + name.replace('"', '""') + '"'
 

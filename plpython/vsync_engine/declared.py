@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlglot import exp
 
@@ -41,19 +41,20 @@ def declarations(catalog: Catalog, root_key: tuple[Key, ...], *, clock: bool) ->
     VS001: not of the form {"relation": …, "query": …}, no such table or column, another number of columns than the
     root's key. VS201, VS203, VS204: the query, as for a document.
     """
-    entries = catalog.options.get("depends_on", [])
+    entries: Any = catalog.options.get("depends_on", [])
     if not isinstance(entries, list):
-        raise _invalid("depends_on is no list", f"It is {lexer.shortened(repr(entries), 80)}.")  # pyright: ignore
+        raise _invalid("depends_on is no list", f"It is {lexer.shortened(repr(entries), 80)}.")
+    given = cast("list[object]", entries)
     return tuple(
         _declaration(_entry(entry), known, catalog, root_key, clock)
-        for entry, known in zip(entries, catalog.declared, strict=True)  # pyright: ignore
+        for entry, known in zip(given, catalog.declared, strict=True)
     )
 
 
 def _entry(entry: object) -> Mapping[str, str]:
     if not isinstance(entry, Mapping):
         raise _invalid("an entry of depends_on is no object", f"It is {lexer.shortened(repr(entry), 80)}.")
-    found: Mapping[str, Any] = {str(name): given for name, given in entry.items()}  # pyright: ignore
+    found = cast("Mapping[str, Any]", entry)
     for name in found:
         if name not in _KEYS:
             raise unknown_option(name, _KEYS, "depends_on")

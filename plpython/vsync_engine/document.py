@@ -1,4 +1,4 @@
-"""A document query understood: its root table, its key, and for every table it reads the columns and the way to the root.
+"""A document query understood: its root and key, and of every table it reads the columns and the way to the root.
 
 `analyse` reads the stored view, where the server has resolved every name, and the views behind it, and holds what it
 finds against the catalog.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vsync_engine import edges, expansion, grouping, keys, parse, paths, roots, volatility
+from vsync_engine import cardinality, edges, expansion, grouping, keys, parse, paths, roots, volatility
 from vsync_engine.blocks import Block, Occurrence, joins
 from vsync_engine.catalog import Catalog, Relation, from_mapping
 from vsync_engine.declared import Declaration, declarations
@@ -131,7 +131,11 @@ def _analyse(catalog: Catalog) -> Document:
         extra=keys.extra(catalog.outputs, chosen),
         where=any(_may_drop_rows(part) for part in grouping.chain(block)),
         dependencies=_dependencies(catalog, block, root, chosen, declarations(catalog, chosen, clock=clock)),
-        warnings=(*roots.warnings(o.relation for o in occurrences), *volatility.warnings(catalog)),
+        warnings=(
+            *roots.warnings(occurrence.relation for occurrence in occurrences),
+            *volatility.warnings(catalog),
+            *cardinality.warnings(block),
+        ),
     )
 
 
@@ -190,6 +194,8 @@ def _dependencies(
     for declaration in declared:
         read = [occurrence for occurrence in others if occurrence.relation is declaration.relation]
         columns = {key.column for key in declaration.keys}.union(*(occurrence.columns for occurrence in read))
+        if not read or volatility.may_read_tables(catalog):
+            columns = {column.name for column in declaration.relation.columns}
         dependencies.append(
             _dependency(
                 len(dependencies) + 1,

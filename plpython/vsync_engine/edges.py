@@ -78,7 +78,7 @@ class Edges:
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """An expression of a condition and the block it is written in; of IN the output of its subquery."""
 
     expression: exp.Expr
@@ -87,11 +87,11 @@ class _Side:
 
 
 @dataclass(frozen=True)
-class _Equality:
-    """An equality in a block, of ON for a join. schema: of the operator, empty for pg_catalog."""
+class Equality:
+    """An equality in a block, of ON for a join. schema: of the operator, empty for pg_catalog. text: for people."""
 
-    left: _Side
-    right: _Side
+    left: Side
+    right: Side
     schema: str
     join: Join | None
     text: str
@@ -101,23 +101,24 @@ def find(document: Block, catalog: Catalog) -> Edges:
     """All edges of a document."""
     edges = Edges()
     for block in document.blocks():
-        for equality in _equalities(block):
+        for equality in equalities(block):
             _add(edges, equality, block, catalog)
     return edges
 
 
-def _equalities(block: Block) -> Iterator[_Equality]:
+def equalities(block: Block) -> Iterator[Equality]:
+    """The equalities that are conjuncts of WHERE and ON, and what IN says."""
     where = block.select.args.get("where")
     yield from _of_condition(where.this if where else None, None, block)
     for join in joins(block.item):
         yield from _of_condition(join.on, join, block)
         for name in join.using:
             sides = [merged(side, name, block).source.alias for side in (join.left, join.right)]
-            left, right = (_Side(exp.column(name, alias, quoted=True), block) for alias in sides)
-            yield _Equality(left, right, "", join, f"using ({name})")
+            left, right = (Side(exp.column(name, alias, quoted=True), block) for alias in sides)
+            yield Equality(left, right, "", join, f"using ({name})")
 
 
-def _of_condition(condition: exp.Expr | None, join: Join | None, block: Block) -> Iterator[_Equality]:
+def _of_condition(condition: exp.Expr | None, join: Join | None, block: Block) -> Iterator[Equality]:
     for conjunct in _conjuncts(condition):
         text = parse.sql(conjunct, 120)
         operator = str(conjunct.args["operator"]) if isinstance(conjunct, exp.Operator) else "="
@@ -126,14 +127,14 @@ def _of_condition(condition: exp.Expr | None, join: Join | None, block: Block) -
             subquery = conjunct.args.get("query")
         elif isinstance(conjunct, exp.EQ) or operator.endswith(".="):
             subquery = conjunct.expression.this if isinstance(conjunct.expression, exp.Any) else None
-            yield _Equality(_Side(conjunct.this, block), _Side(conjunct.expression, block), schema, join, text)
+            yield Equality(Side(conjunct.this, block), Side(conjunct.expression, block), schema, join, text)
         else:
             continue
         if isinstance(subquery, exp.Query):
             inner = block.nested[id(subquery.unnest())]
             asked = conjunct.this.expressions if isinstance(conjunct.this, exp.Tuple) else [conjunct.this]
             for wanted, output in zip(asked, inner.outputs, strict=True):
-                yield _Equality(_Side(wanted, block), _Side(output, inner, subquery=True), schema, join, text)
+                yield Equality(Side(wanted, block), Side(output, inner, subquery=True), schema, join, text)
 
 
 def _conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
@@ -146,12 +147,12 @@ def _conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
             yield node
 
 
-def _add(edges: Edges, equality: _Equality, block: Block, catalog: Catalog) -> None:
+def _add(edges: Edges, equality: Equality, block: Block, catalog: Catalog) -> None:
     left, right = _endpoint(equality.left, catalog), _endpoint(equality.right, catalog)
     if left is None or right is None or left.occurrence is right.occurrence:
         return
     for near, side, far in ((left, equality.left, right), (right, equality.right, left)):
-        if near.occurrence not in _restricted(side, equality.join, block):
+        if near.occurrence not in restricted(side, equality.join, block):
             continue
         reason = _kept_in(near) or _kept_out(far) or _of_nulls(near, equality, block) or _of_nulls(far, equality, block)
         if reason is None:
@@ -160,7 +161,7 @@ def _add(edges: Edges, equality: _Equality, block: Block, catalog: Catalog) -> N
             edges.refused.setdefault(near.occurrence, f"{equality.text} does not lead on: {reason}.")
 
 
-def _restricted(side: _Side, join: Join | None, block: Block) -> set[Occurrence]:
+def restricted(side: Side, join: Join | None, block: Block) -> set[Occurrence]:
     """The occurrences on a side of an equality whose rows count only where it holds."""
     item = side.block.item if side.subquery else block.item
     if join is not None and not side.subquery:
@@ -200,7 +201,7 @@ def _kept_out(far: Endpoint) -> str | None:
     return None
 
 
-def _of_nulls(end: Endpoint, equality: _Equality, block: Block) -> str | None:
+def _of_nulls(end: Endpoint, equality: Equality, block: Block) -> str | None:
     """Why an equality may hold where there is no row: LEFT JOIN put nulls, of which the expression makes a value."""
     if all(isinstance(node, _STRICT) for node in end.expression.walk()):
         return None
@@ -212,7 +213,7 @@ def _of_nulls(end: Endpoint, equality: _Equality, block: Block) -> str | None:
     return None
 
 
-def _endpoint(side: _Side, catalog: Catalog) -> Endpoint | None:
+def _endpoint(side: Side, catalog: Catalog) -> Endpoint | None:
     end = _bind(side.expression, side.block, catalog)
     if end is None or not side.subquery:
         return end

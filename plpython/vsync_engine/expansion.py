@@ -17,7 +17,7 @@ from vsync_engine.errors import CATALOG_DISAGREES, EngineError
 
 _MOST_TABLES = 500
 _FROM = ("from_", "joins", "with_")
-_USING_HINT = "Take the name of the join away, and name its tables instead."
+_JOIN_HINT = "Take the name of the join away, and name its tables instead."
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ class _Expansion:
         clause = select.args.get("from_")
         if clause is None:
             return None
-        return self._joined(clause.this, select.args.get("joins") or [], block, visible)
+        return self._joined(self._item(clause.this, block, visible), select.args.get("joins") or [], block, visible)
 
-    def _joined(self, first: exp.Expr, rest: list[exp.Join], block: Block, visible: _Visible) -> Item:
-        """Items with joins after them; a comma binds less than any of these."""
+    def _joined(self, item: Item, following: list[exp.Join], block: Block, visible: _Visible) -> Item:
+        """An item with joins after it; a comma binds less than any of these."""
         products: list[Item] = []
-        item = self._item(first, block, visible)
-        for join in rest:
+        for join in following:
             right = self._item(join.this, block, visible)
             condition, using = join.args.get("on"), join.args.get("using")
             if not (join.side or join.kind or condition or using):
@@ -94,25 +93,23 @@ class _Expansion:
         return item
 
     def _item(self, node: exp.Expr, block: Block, visible: _Visible) -> Item:
-        inner = node.this if isinstance(node, (exp.Subquery, exp.Lateral)) else None
-        if isinstance(node, exp.Subquery) and not isinstance(inner, exp.Query | exp.Values):
-            if node.alias:
-                raise parse.unsupported("a join with a name of its own", block.query, node, _USING_HINT)
-            item = self._joined(inner, inner.args.get("joins") or [], block, visible)
+        """What a part of FROM reads; in parentheses, joins may follow it."""
+        body = node.this if isinstance(node, (exp.Subquery, exp.Lateral)) else node
+        query = body.unnest() if isinstance(body, exp.Subquery) else body
+        if isinstance(node, exp.Subquery) and not node.alias:
+            item = self._item(body, block, visible)
         elif isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             item = self._source(self._table(node, block, visible), block)
+        elif isinstance(query, exp.Select):
+            derived = _derived(node.alias, _columns(node), Block(query, block.query, block))
+            self.waiting[id(derived)] = visible
+            item = self._source(derived, block)
+        elif isinstance(query, exp.Table) and query is not node:
+            raise parse.unsupported("a join with a name of its own", block.query, node, _JOIN_HINT)
         else:
-            query = inner.unnest() if isinstance(inner, exp.Query) else None
-            if isinstance(query, exp.Select):
-                derived = _derived(node.alias, _columns(node), Block(query, block.query, block))
-                self.waiting[id(derived)] = visible
-                item = self._source(derived, block)
-            else:
-                self._read(node, block, visible)
-                item = self._source(Opaque(node.alias_or_name, frozenset(_columns(node) or [node.alias])), block)
-        if isinstance(node, exp.Subquery) and node.args.get("joins"):
-            raise parse.unsupported("a join that is not understood", block.query, node, _USING_HINT)
-        return item
+            self._read(body, block, visible)
+            item = self._source(Opaque(node.alias, frozenset(_columns(node) or [node.alias])), block)
+        return self._joined(item, node.args.get("joins") or [], block, visible)
 
     def _source(self, source: Source, block: Block) -> Source:
         block.sources[source.alias] = source
@@ -149,7 +146,9 @@ class _Expansion:
                 _mark(resolve(node, block))
             elif isinstance(node, exp.Query):
                 select = node.unnest()
-                assert isinstance(select, exp.Select)
+                if not isinstance(select, exp.Select):
+                    self._read(select, block, visible)
+                    continue
                 nested = Block(select, block.query, block)
                 block.nested[id(select)] = nested
                 of_exists = isinstance(node.parent, exp.Exists) and not self.verbatim
@@ -215,7 +214,8 @@ def _derived(alias: str, written: list[str], block: Block, names: list[str] | No
 def _columns(node: exp.Expr) -> list[str]:
     """The names of columns that follow an alias."""
     alias = node.args.get("alias")
-    found = [column.name for column in alias.args.get("columns") or ()] if isinstance(alias, exp.TableAlias) else []
+    columns: list[exp.Expr] = alias.args.get("columns") or [] if isinstance(alias, exp.TableAlias) else []
+    found = [column.name for column in columns]
     inner = node.this if isinstance(node, exp.Lateral) else node
     if isinstance(inner, exp.Unnest) and isinstance(inner.args.get("offset"), exp.Identifier):
         found.append(inner.args["offset"].name)
@@ -230,7 +230,8 @@ def _parts(select: exp.Select, wanted: set[int] | None, catalog: Catalog) -> Ite
     for key, value in select.args.items():
         if key in _FROM:
             continue
-        for position, part in enumerate(value if isinstance(value, list) else [value]):
+        parts: list[object] = value if isinstance(value, list) else [value]
+        for position, part in enumerate(parts):
             unused = key == "expressions" and wanted is not None and position not in wanted
             if isinstance(part, exp.Expr) and not (unused and not aggregation.multiplies(part, catalog)):
                 yield part

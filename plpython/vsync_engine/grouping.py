@@ -47,7 +47,7 @@ def distinct_on(block: Block) -> list[exp.Expr]:
 
 def partition(window: exp.Window, block: Block) -> list[exp.Expr]:
     """The expressions that a window function is partitioned by, in OVER or in the WINDOW that it names."""
-    own = window.args.get("partition_by") or []
+    own: list[exp.Expr] = window.args.get("partition_by") or []
     named = next((w for w in block.select.args.get("windows") or () if w.name == window.alias), None)
     return [part.unnest() for part in own] or (partition(named, block) if named is not None else [])
 

@@ -66,7 +66,7 @@ def outputs(document: Block, catalog: Catalog) -> tuple[Output, ...]:
         raise EngineError(
             "document query and catalog disagree about the select list",
             sqlstate=CATALOG_DISAGREES,
-            detail=f"The query selects {len(items)} expressions, {catalog.document.name} has {len(catalog.outputs)} columns.",
+            detail=f"The query selects {len(items)} expressions, its view has {len(catalog.outputs)} columns.",
             hint="Create the embedding again; if the error stays, report the query.",
         )
     return tuple(

@@ -86,7 +86,7 @@ def offset(text: str, node: exp.Expr, words: tuple[str, ...] = ()) -> int:
     starts = [lexeme.start for lexeme in found if lexeme.kind in ("word", "symbol") and lexeme.text.lower() in words]
     if starts:
         return min(starts, key=lambda start: (abs(first - start), start)) if len(starts) > 1 else starts[0]
-    if isinstance(node, exp.Query) and node.parent is not None:
+    if isinstance(node.unnest(), exp.Select) and node.parent is not None:
         selects = [lexeme.start for lexeme in found if lexeme.text.lower() == "select" and lexeme.start < first]
         return selects[-1] if selects else first
     return first

@@ -129,13 +129,22 @@ def require_steady(function: Function, what: str, *, clock: bool, text: str) -> 
     raise _error(f"{what} {message}", f"{function} {fact}. {_where(text, function)}".rstrip(), hint)
 
 
+def may_read_tables(catalog: Catalog) -> bool:
+    """Whether the document calls functions that may read tables on their own."""
+    return any(_reads(function) for function in catalog.functions)
+
+
 def warnings(catalog: Catalog) -> tuple[str, ...]:
     """Sentences about functions that are allowed and may yet hide what the document depends on."""
     return tuple(
         f"{function} is stable: tables and settings that it reads are not followed."
         for function in catalog.functions
-        if function.volatility == "s" and function.schema != "pg_catalog"
+        if _reads(function)
     )
+
+
+def _reads(function: Function) -> bool:
+    return function.volatility == "s" and function.schema != "pg_catalog"
 
 
 def _verdict(function: Function) -> tuple[str, str, str] | None:

@@ -23,7 +23,8 @@ begin
             pg_catalog.format('(%s)', v_state)), 'Run the query by itself in psql to see the place.');
     end;
     v_analysis := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
-        pg_catalog.format('vsync_data.%I', data operator(pg_catalog.||) '_document')::pg_catalog.regclass, options))) operator(pg_catalog.->) 'document';
+        pg_catalog.format('vsync_data.%I', data operator(pg_catalog.||) '_document')::pg_catalog.regclass, options)
+        operator(pg_catalog.||) pg_catalog.jsonb_build_object('written', document))) operator(pg_catalog.->) 'document';
     for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
         raise notice '%', v_message;
     end loop;

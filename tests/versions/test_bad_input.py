@@ -32,7 +32,21 @@ CREATION = {
     "limit": (_OF.format(f"{DOCUMENT} limit 3"), "VS203"),
     "union": (_OF.format(f"{DOCUMENT} union {DOCUMENT}"), "VS203"),
     "no table": (_OF.format("select 1 as id, 'x' as content"), "VS203"),
-    "a view as root": (_OF.format("select id, title as content from shop.view"), "VS203"),
+    "a view with a limit as root": (_OF.format("select id, title as content from shop.view"), "VS203"),
+    "a join without a path": (
+        _OF.format("select p.id, k.title as content from shop.products p, shop.keyless k"),
+        "VS203",
+    ),
+    "a full join": (
+        _OF.format("select p.id, p.title as content from shop.products p full join shop.keyless k using (id)"),
+        "VS203",
+    ),
+    "an aggregate": (_OF.format("select max(id) as id, max(title) as content from shop.products"), "VS203"),
+    "depends_on no list": (f"{_NEW}, options => '{{\"depends_on\": 1}}')", "VS001"),
+    "depends_on misspelled": (
+        f'{_NEW}, options => \'{{"depends_on": [{{"relatoin": "a.b", "query": ""}}]}}\')',
+        "VS001",
+    ),
     "a catalog table": (_OF.format("select oid, relname::text as content from pg_class"), "VS203"),
     "composite key type": (_OF.format("select id, title as content from shop.composite"), "VS203"),
     "reserved output": (_OF.format("select id as chunk, title as content from shop.products"), "VS203"),
@@ -125,7 +139,7 @@ def objects(db: Connection) -> list[tuple[str, str]]:
 def shop(db: Connection, tiny_model: Path) -> Connection:
     open_shop(db, tiny_model)
     db.execute("create table shop.keyless (id int, title text)")
-    db.execute("create view shop.view as select * from shop.products")
+    db.execute("create view shop.view as select * from shop.products limit 3")
     db.execute("create type shop.pair as (a int, b int)")
     db.execute("create table shop.composite (id shop.pair primary key, title text)")
     declare(db)
