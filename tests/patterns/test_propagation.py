@@ -13,7 +13,7 @@ from psycopg import sql
 from fix_cluster import Connect, Connection
 from promise.oracle import Declared, assert_fresh, contents, declare, embedded_total, register, statistic, work
 
-CAPTURES = ("trigger",)
+CAPTURES = ("trigger", "wal")
 TABLES = """
 create table brands (id int primary key, name text, hits int);
 create table lines (id int primary key, brand_id int, name text, hits int);

@@ -44,6 +44,8 @@ class JoinHistory(Steps):
         self._at_rest: dict[str, set[str]] = {name: set() for name in self._state}
         if calm:
             self._drained()
+        elif "wal" in captures:
+            work(self.db)  # makes the slot, which waits for open transactions
 
     def _declare(self, name: str, document: str, key: tuple[str, ...], capture: str) -> None:
         self.embeddings.append(

@@ -31,7 +31,7 @@ class Table:
 class Joined:
     """A document over tables, the root first. after: SQL run once the tables are there; drop: what it made.
 
-    checked: by foreign keys, so that writers would wait for one another.
+    checked: by foreign keys, so that writers would wait for one another. by_wal: whether the WAL tells enough.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Joined:
     after: str = "select"
     drop: str = "select"
     checked: bool = False
+    by_wal: bool = True
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -266,5 +267,6 @@ JOINS = (
         ),
         "select p.id, p.name || coalesce(' in ' || (select string_agg(c.title, '+' order by c.id) from categories as c"
         " where c.code = p.category_id), '') as content from products as p",
+        by_wal=False,
     ),
 )

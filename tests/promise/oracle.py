@@ -61,9 +61,11 @@ def declare(
     capture: str = "trigger",
 ) -> Declared:
     """Create an embedding of the model registered by `register`, without a vector index."""
+    options = '{"replica_identity": "full"}' if capture == "wal" else "{}"
     db.execute(
-        'select vsync.create_embedding(%s, %s, %s, capture => %s, chunk => %s::jsonb, index => \'{"type": "none"}\')',
-        [name, document, MODEL, capture, None if chunk is None else str(chunk).replace("'", '"')],
+        "select vsync.create_embedding(%s, %s, %s, capture => %s, chunk => %s::jsonb, options => %s,"
+        ' index => \'{"type": "none"}\')',
+        [name, document, MODEL, capture, None if chunk is None else str(chunk).replace("'", '"'), options],
     )
     return Declared(name, schema, tuple(key), document, chunk)
 

@@ -13,7 +13,7 @@ from promise.joins import JOINS, Joined
 from promise.oracle import register
 from promise.stage import Background, JoinStep, Sessions
 
-CAPTURES = (("trigger",),)
+CAPTURES = (("trigger",), ("wal",), ("trigger", "wal"))
 KINDS = (
     *("begin", "begin", "savepoint", "rollback_to", "commit", "rollback", "role"),
     *("insert", "insert_default", "upsert", "upsert", "merge", "copy", "several"),
@@ -31,6 +31,7 @@ STEPS = st.builds(
     variant=st.integers(0, 3),
 )
 HISTORIES = given(
+    captures=st.sampled_from(CAPTURES),
     shape=st.sampled_from(JOINS),
     rows=st.sampled_from((6, 6, 6, 4, 0)),
     steps=st.lists(STEPS, min_size=4, max_size=30),
@@ -56,7 +57,8 @@ def follow(
     workers: int,
 ) -> None:
     """Play a history. workers: how many run beside it; -1: a calm one."""
-    history = JoinHistory(sessions, shape, captures, rows, beside, calm=workers < 0)
+    followed = captures if shape.by_wal else ("trigger",)
+    history = JoinHistory(sessions, shape, followed, rows, beside, calm=workers < 0)
     try:
         with ExitStack() as stack:
             for worker in sessions.workers[: max(workers, 0)]:
@@ -70,7 +72,6 @@ def follow(
         history.remove()
 
 
-@pytest.mark.parametrize("captures", CAPTURES, ids="+".join)
 @settings(suppress_health_check=SUPPRESSED)
 @HISTORIES
 def test_after_any_history_of_all_tables_the_vectors_equal_a_rebuild(
@@ -86,7 +87,6 @@ def test_after_any_history_of_all_tables_the_vectors_equal_a_rebuild(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("captures", CAPTURES, ids="+".join)
 @settings(suppress_health_check=SUPPRESSED)
 @HISTORIES
 def test_after_thousands_of_histories_of_all_tables_the_vectors_equal_a_rebuild(
@@ -103,15 +103,15 @@ def test_after_thousands_of_histories_of_all_tables_the_vectors_equal_a_rebuild(
 
 
 @pytest.mark.parametrize("shape", JOINS, ids=lambda shape: shape.name)
-def test_every_shape_is_followed_link_by_link(sessions: Sessions, shape: Joined) -> None:
+@pytest.mark.parametrize("captures", [CAPTURES[0], pytest.param(CAPTURES[2], marks=pytest.mark.soak)], ids="+".join)
+def test_every_shape_is_followed_link_by_link(sessions: Sessions, captures: tuple[str, ...], shape: Joined) -> None:
     """Change each table in each way, one statement at a time, drained in between."""
-    for captures in CAPTURES:
-        steps: list[JoinStep] = []
-        for table in range(len(shape.tables)):
-            for kind in ("update", "relink", "rekey", "delete", "upsert", "everything"):
-                steps += [JoinStep("fill", (0,), 0, 0), JoinStep("drain", (0,), 0, 0)]
-                for variant in range(4):
-                    keys = (variant % 2, 1 + variant % 2)
-                    steps += [JoinStep(kind, keys, variant + 1, variant, table, variant % 3, variant + table + 1)]
-                    steps += [JoinStep("drain", (0,), 0, 0)]
-        follow(sessions, captures, shape, 6, steps, 9, -1)
+    steps: list[JoinStep] = []
+    for table in range(len(shape.tables)):
+        for kind in ("update", "relink", "rekey", "delete", "upsert", "everything"):
+            steps += [JoinStep("fill", (0,), 0, 0), JoinStep("drain", (0,), 0, 0)]
+            for variant in range(4):
+                keys = (variant % 2, 1 + variant % 2)
+                steps += [JoinStep(kind, keys, variant + 1, variant, table, variant % 3, variant + table + 1)]
+                steps += [JoinStep("drain", (0,), 0, 0)]
+    follow(sessions, captures, shape, 6, steps, 9, -1)

@@ -13,7 +13,7 @@ from psycopg import sql
 from fix_cluster import Connect, Connection
 from promise.oracle import assert_fresh, declare, register, work
 
-CAPTURES = ("trigger",)
+CAPTURES = ("trigger", "wal")
 TABLES = """
 create table brands (id int primary key, name text);
 create table products (id int primary key, brand_id int, name text);
