@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from sqlglot import exp
 
@@ -230,7 +231,7 @@ def _parts(select: exp.Select, wanted: set[int] | None, catalog: Catalog) -> Ite
     for key, value in select.args.items():
         if key in _FROM:
             continue
-        parts: list[object] = value if isinstance(value, list) else [value]
+        parts = cast("list[object]", value) if isinstance(value, list) else [value]
         for position, part in enumerate(parts):
             unused = key == "expressions" and wanted is not None and position not in wanted
             if isinstance(part, exp.Expr) and not (unused and not aggregation.multiplies(part, catalog)):

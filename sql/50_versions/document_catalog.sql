@@ -173,12 +173,8 @@ function_used as (
 ),
 function_facts as not materialized (
     select p.oid, p.pronamespace, p.proname, jsonb_build_object(
-        'schema', n.nspname,
-        'name', p.proname,
-        'arguments', oidvectortypes(p.proargtypes),
-        'volatility', p.provolatile,
-        'kind', p.prokind,
-        'returns_set', p.proretset,
+        'schema', n.nspname, 'name', p.proname, 'arguments', oidvectortypes(p.proargtypes),
+        'volatility', p.provolatile, 'kind', p.prokind, 'returns_set', p.proretset,
         'operators', (
             select coalesce(jsonb_agg(distinct o.oprname), '[]')
             from pg_catalog.pg_operator o
@@ -222,13 +218,9 @@ select jsonb_build_object(
     ),
     'relations', (
         select coalesce(jsonb_agg(jsonb_build_object(
-            'oid', t.oid::bigint,
-            'schema', t.nspname,
-            'name', t.relname,
+            'oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname,
             'visible', pg_table_is_visible(t.oid),
-            'kind', t.relkind,
-            'persistence', t.relpersistence,
-            'partition', t.relispartition,
+            'kind', t.relkind, 'persistence', t.relpersistence, 'partition', t.relispartition,
             'parents', (
                 select coalesce(jsonb_agg(i.inhparent::regclass::text order by i.inhseqno), '[]')
                 from pg_catalog.pg_inherits i
@@ -243,8 +235,7 @@ select jsonb_build_object(
             ),
             'primary_key', (
                 select jsonb_build_object(
-                    'valid', i.indisvalid,
-                    'columns', jsonb_agg(a.attname order by k.position)
+                    'valid', i.indisvalid, 'columns', jsonb_agg(a.attname order by k.position)
                 )
                 from pg_catalog.pg_index i
                 cross join lateral unnest(i.indkey::int2[]) with ordinality as k (attnum, position)
