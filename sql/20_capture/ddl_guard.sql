@@ -146,7 +146,7 @@ comment on function vsync_internal.notice_drop() is 'marks embeddings broken who
 do $$
 begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        create event trigger vsync_follow_ddl on ddl_command_end 
+        create event trigger vsync_follow_ddl on ddl_command_end
             when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER', 'CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE')
             execute function vsync_internal.follow_ddl();
         create event trigger vsync_notice_drop on sql_drop execute function vsync_internal.notice_drop();

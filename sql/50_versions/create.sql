@@ -31,7 +31,8 @@ end
 $$;
 comment on function vsync.create_embedding(name, text, name, text, jsonb, jsonb, jsonb, boolean) is
 'Declares an embedding: the vectors of every row of a document query are kept fresh and served by a view of this name beside the
-root table. The query reads one table, selects its primary key, and a text called content. Returns the name.
+root table. The query selects the primary key of its first table, and a text called content; it may join, group and nest (see the reference of
+documents): a change of any table it reads refreshes exactly the documents that read it. Returns the name.
 capture: trigger, wal (a logical slot, near to no cost for writers), or manual (only vsync.refresh() marks). chunk: {"tokens": 200, "overlap": 20}, null for one chunk a document.
 index: type (hnsw, ivfflat, none), distance (cosine, l2, inner_product), m, ef_construction, lists.
 Example: select vsync.create_embedding(''product_search'',
@@ -99,18 +100,21 @@ comment on function vsync_internal.check_new_embedding(name, text, text, jsonb, 
 'refuses bad arguments; false where the embedding exists and that is allowed';
 
 create function vsync_internal.check_readable(document jsonb, data name)
-returns boolean
+returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_message text;
     v_hidden regclass;
+    v_warnings text[];
 begin
     begin
         set local row_security = off;
         execute format('select from vsync_data.%I limit 0', data || '_document');
         set local row_security = on;
+        -- a path leads through the tables behind a view, whose owner reads them for the document but not for it
+        v_warnings := vsync_internal.plan_warnings(document, data);
     exception when insufficient_privilege then
         get stacked diagnostics v_message = message_text;
         select r.relation into v_hidden from (
@@ -120,10 +124,10 @@ begin
         perform vsync_internal.raise('VS002', 'the document cannot be read by its owner', v_message,
             format('grant select on %s to %I', v_hidden, current_user));
     end;
-    return true;
+    return v_warnings;
 end
 $$;
-comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document';
+comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document, and what its paths lead through; returns warnings about the plans';
 
 create function vsync_internal.check_rights(root regclass, owner name, dependencies regclass[])
 returns boolean

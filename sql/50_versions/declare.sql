@@ -28,14 +28,21 @@ begin
     for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
         raise notice '%', v_message;
     end loop;
-    perform vsync_internal.check_readable(v_analysis, data);
-    foreach v_message in array vsync_internal.reader_ddl(v_analysis operator(pg_catalog.->) 'keys', data)
-        operator(pg_catalog.||) vsync_internal.delta_ddl(v_analysis, data) loop
-        execute v_message;
-    end loop;
-    foreach v_message in array vsync_internal.plan_warnings(v_analysis, data) loop
+    foreach v_message in array vsync_internal.check_readable(v_analysis, data) loop
         raise notice '%', v_message;
     end loop;
+    foreach v_message in array vsync_internal.reader_ddl(v_analysis operator(pg_catalog.->) 'keys', data) loop
+        execute v_message;
+    end loop;
+    begin
+        foreach v_message in array vsync_internal.delta_ddl(v_analysis, data) loop
+            execute v_message;
+        end loop;
+    exception when syntax_error_or_access_rule_violation then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
+        perform vsync_internal.raise('VS201', 'a query of depends_on is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
+            pg_catalog.format('(%s)', v_state)), 'It selects the root''s key columns from a relation called changed; tables are written with their schema.');
+    end;
     execute pg_catalog.format('grant select on vsync_data.%I to %I', data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return v_analysis;
 end

@@ -57,7 +57,7 @@ begin
             vsync_internal.delta_query(d, v_keys, '''{}''::text[]')
         from jsonb_array_elements(document -> 'dependencies') as d
     loop
-        execute 'explain (format json, verbose) ' || v_query.query into v_plan;
+        execute format('explain (format json, verbose) %s', v_query.query) into v_plan;
         v_warnings := v_warnings || array(
             select distinct v_query.lead || format('%I.%I', n ->> 'Schema', n ->> 'Relation Name') || v_query.rest
             -- a whole index is read as a table without condition is

@@ -1,4 +1,4 @@
-"""A category with 100,000 products is renamed: what its writer pays, how fast the products are found, who waits for them."""
+"""A category with 100,000 products is renamed: what its writer pays, how fast the products are found, who waits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ create table plain (id int primary key, name text not null);
 insert into categories values (1, 'one'), (2, 'two');
 insert into plain select * from categories;
 create table products as
-select i as id, 1 + (i > {PRODUCTS})::int as category_id, 'title ' || i as title from generate_series(1, {PRODUCTS + 1000}) as i;
+select i as id, 1 + (i > {PRODUCTS})::int as category_id, 'title ' || i as title
+from generate_series(1, {PRODUCTS + 1000}) as i;
 alter table products add primary key (id);
 create index on products (category_id);
 analyze;
@@ -64,7 +65,7 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
 
 
 def _edit(cluster: Cluster, session: Connection) -> float:
-    """Edit products of the other category, one after the other, while a worker embeds the 100,000; the slowest of ten."""
+    """Edit products of the other category, one by one, while a worker embeds the 100,000; the slowest of ten."""
     times: list[float] = []
     with psycopg.connect(cluster.dsn("fanout"), autocommit=True) as worker:
         background = threading.Thread(target=worker.execute, args=["call vsync.work()"])
