@@ -22,10 +22,28 @@ as $$ select format('row(%s)::record', string_agg(format('%s.%I', alias, c), ', 
 comment on function vsync_internal.image(name[], text) is
 'SQL: the watched columns of a row, to be compared as images: equal values may still render differently (1.0 and 1.00)';
 
+create function vsync_internal.differs(feed vsync_internal.feeds)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- of these types equal values have one image, and comparing them costs less
+    select concat_ws(' or ', string_agg(format('o.%1$I is distinct from n.%1$I', a.attname), ' or ' order by a.attnum) filter (where x.exact),
+        vsync_internal.image(array_agg(a.attname order by a.attnum) filter (where not x.exact), 'o') || ' *<> '
+        || vsync_internal.image(array_agg(a.attname order by a.attnum) filter (where not x.exact), 'n'))
+    from pg_attribute as a
+    left join pg_collation as l on l.oid = a.attcollation,
+        lateral (select a.atttypid = any ('{int2,int4,int8,oid,bool,uuid,date,timestamp,timestamptz,text,varchar,bytea}'::regtype[])
+            and coalesce(l.collisdeterministic, true)) as x (exact)
+    where a.attrelid = feed.relation and a.attname = any (feed.columns) and not a.attisdropped
+$$;
+comment on function vsync_internal.differs(vsync_internal.feeds) is 'SQL: whether the watched columns of an old row o and a new row n have different images';
+
 create function vsync_internal.feed_body(feed vsync_internal.feeds, place int, pairs text, op text)
 returns text
 language sql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- %1 feed, %2 its place, %3 tuple of a new row n, %4 of an old row o, %5 whether o and n are one row that did not change
@@ -46,15 +64,25 @@ as $$
         end if;$delete$ else $update$
         v_keys := null;
         if not v_several then
-            if v_changed[%2$s] then
-                v_keys := case when v_new[%2$s] = v_old[%2$s] then v_new[%2$s:%2$s] else array_remove(array[v_old[%2$s], v_new[%2$s]], null) end;
+            if v_one.changed_%2$s then
+                v_keys := case when v_one.new_%2$s = v_one.old_%2$s then array[v_one.new_%2$s]
+                    else array_remove(array[v_one.old_%2$s, v_one.new_%2$s], null) end;
             end if;
         elsif v_many then
-            -- comparing a large statement costs its writer more than its rows cost the workers
+            -- comparing all columns of a large statement costs its writer more than its rows cost the workers;
+            -- old and new rows stand in one order, so a page of old tuples is looked at only where the new page has others
+            with new_pages as materialized (
+                select r.page, array_agg(r.key) as keys
+                from (select %3$s as key, row_number() over () / 1000 as page from new_rows as n) as r group by r.page),
+            old_pages as (
+                select r.page, array_agg(r.key) as keys
+                from (select %4$s as key, row_number() over () / 1000 as page from old_rows as o) as r group by r.page),
+            pages as (
+                select p.keys from new_pages as p
+                union all
+                select o.keys from old_pages as o left join new_pages as p using (page) where o.keys is distinct from p.keys)
             insert into vsync_internal.log (slot, feed_id, op, keys)
-            select v_slot, %1$s, v_op, array_agg(r.key)
-            from (select %3$s as key, row_number() over () / 1000 as page from new_rows as n) as r where r.key is not null group by r.page;
-            v_keys := (select array_agg(r.key) from (select %4$s from old_rows as o except select %3$s from new_rows as n) as r (key) where r.key is not null);
+            select v_slot, %1$s, v_op, array_remove(p.keys, null) from pages as p where array_remove(p.keys, null) <> '{}';
         else
             v_keys := (select array_agg(r.key) from (
                 select %3$s from new_rows as n where not exists (select from old_rows as o where %5$s)
@@ -77,29 +105,24 @@ comment on function vsync_internal.feed_body(vsync_internal.feeds, int, text, te
 create function vsync_internal.capture_body(feeds vsync_internal.feeds[], key jsonb)
 returns text
 language sql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- %1 inserts, %2 deletes, %3 updates, %4 changed, %5 new tuples, %6 old tuples, %7 truncates
+    -- %1 inserts, %2 deletes, %3 updates, %4 what of one updated row changed, %5 whether any of it did, %6 truncates
     select format($body$
 declare
-    v_slot int := (extract(epoch from now())::bigint / 16 %% 3)::int;
+    v_slot int := date_part('epoch', now())::bigint / 16 %% 3;
     v_op "char" := left(tg_op, 1);
     v_keys text[];
+    v_one record;
     v_several boolean;
     v_many boolean;
-    v_changed boolean[];
-    v_new text[];
-    v_old text[];
 begin
     if tg_op = 'UPDATE' then
-        select %4$s, %5$s, %6$s, s.several into v_changed, v_new, v_old, v_several
-        from (select * from new_rows limit 1) as n, (select * from old_rows limit 1) as o,
-            (select exists (select from old_rows offset 1)) as s (several);
-        if not found then
-            -- a row that moves to another partition can be stopped there by a BEFORE trigger: old rows without new ones
-            v_several := true;
-        elsif not v_several and not true = any (v_changed) then
+        select %4$s, exists (select from old_rows offset 1) as several into v_one from new_rows as n, old_rows as o limit 1;
+        -- a row that moves to another partition can be stopped there by a BEFORE trigger: old rows without new ones
+        v_several := not found or v_one.several;
+        if not v_several and not (%5$s) then
             return null;
         end if;
         v_many := v_several and exists (select from new_rows offset 1000);%3$s
@@ -108,17 +131,17 @@ begin
     elsif tg_op = 'DELETE' then
         v_many := exists (select from old_rows offset 1000);%2$s
     else
-        insert into vsync_internal.log (slot, feed_id, op) values %7$s;
+        insert into vsync_internal.log (slot, feed_id, op) values %6$s;
     end if;
     return null;
 end
 $body$,
-        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'INSERT'), '' order by i),
-        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'DELETE'), '' order by i),
-        string_agg(vsync_internal.feed_body(f, i::int, p.pairs, 'UPDATE'), '' order by i),
-        format('array[%s]', string_agg(vsync_internal.image(f.columns, 'o') || ' *<> ' || vsync_internal.image(f.columns, 'n'), ', ' order by i)),
-        format('array[%s]', string_agg(vsync_internal.key_text(f.keys, 'n'), ', ' order by i)),
-        format('array[%s]', string_agg(vsync_internal.key_text(f.keys, 'o'), ', ' order by i)),
+        string_agg(vsync_internal.feed_body(f, i, p.pairs, 'INSERT'), '' order by i),
+        string_agg(vsync_internal.feed_body(f, i, p.pairs, 'DELETE'), '' order by i),
+        string_agg(vsync_internal.feed_body(f, i, p.pairs, 'UPDATE'), '' order by i),
+        string_agg(format('%1$s as changed_%4$s, %2$s as new_%4$s, %3$s as old_%4$s', vsync_internal.differs(f),
+            vsync_internal.key_text(f.keys, 'n'), vsync_internal.key_text(f.keys, 'o'), i), ', ' order by i),
+        string_agg('v_one.changed_' || i, ' or ' order by i),
         string_agg(format('(v_slot, %s, v_op)', f.id), ', ' order by i))
     from generate_subscripts(feeds, 1) as i, lateral (select (feeds[i]).*) as f,
         -- a row without a primary key is nobody's successor: what was and what is are both taken for changed
