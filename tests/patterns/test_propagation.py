@@ -296,6 +296,27 @@ def test_10_trigger_and_wal_lead_to_the_same_result_and_a_slot_that_was_down_cat
             assert stored[0] == stored[1]
 
 
+def test_11_explain_impact_lists_the_documents_and_the_cost_and_changes_nothing(shop: Shop) -> None:
+    embeddings = [shop.declare(document, name) for name, document in ALL.items()]
+    inside = keys(shop, "select id from products where category_id = 2 order by 1")
+    state = "select xmin::text, * from vsync_internal.{} order by 1, 2"
+    tables = [sql.Identifier(name) for name in ("progress", "marks", "pages", "log", "versions")]
+    before = [shop.db.execute(sql.SQL(state).format(table)).fetchall() for table in tables]
+    impact = """select embedding::text, role, documents, texts, tokens > 0, seconds > 0, sample
+        from vsync.explain_impact(%s, '2') order by 1"""
+    listed = shop.db.execute(impact, ["categories"]).fetchall()
+    assert [row[:6] for row in listed] == [("in_categories", "c", len(inside), len(inside), True, True)]
+    assert [value if isinstance(value, int) else value["id"] for value in listed[0][6]] == inside
+    listed = shop.db.execute(impact, ["brands"]).fetchall()
+    assert [row[:3] for row in listed] == [("of_brands", "b", 12)]
+    listed = shop.db.execute(impact, ["products"]).fetchall()
+    assert [row[:3] for row in listed] == [(name, "root", 1) for name in sorted(ALL)]
+    assert shop.db.execute("select vsync_internal.fold()").fetchone() == (0,)
+    assert [shop.db.execute(sql.SQL(state).format(table)).fetchall() for table in tables] == before
+    with shop.refreshed(embeddings[0], *inside):
+        shop.run("update categories set name = 'renamed' where id = 2")
+
+
 def test_12_the_width_of_a_fan_out_does_not_slow_the_writer(shop: Shop) -> None:
     shop.run("insert into categories values (4, 'wide', '', ''), (5, 'narrow', '', '')")
     shop.run("insert into products select i, 4, 1, 'product' from generate_series(1001, 101000) as i")
