@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter
 
@@ -74,7 +75,7 @@ class Shop:
         return dict(self.db.execute(query).fetchall())
 
 
-@pytest.fixture(params=CAPTURES)
+@pytest.fixture(params=["trigger", pytest.param("wal", marks=pytest.mark.soak)])
 def shop(request: pytest.FixtureRequest, db: Connection, tiny_model: Path) -> Shop:
     register(db, tiny_model)
     db.execute(TABLES)
@@ -259,6 +260,63 @@ def test_09_small_edits_add_up_against_the_text_last_embedded(shop: Shop) -> Non
             shop.db.execute("select vsync_internal.fold()")
 
 
+WORKLOAD = (
+    "update categories set name = 'name {n}' where id = 1 + {n} % 3",
+    "update products set category_id = 1 + {n} % 4, title = title || '.' where id % 5 = {n} % 5",
+    "update categories set id = 7 - id where id = 3 + {n} % 2",
+    "delete from products where id = {n}; insert into products values ({n}, 1, 1, 'again')",
+    "begin; update categories set label = 'never'; rollback",
+    "update products set id = id + 100 where id = 20 - {n}",
+    "update categories set hits = {n}; update products set hits = {n}",
+    "insert into categories values (10 + {n}, 'new', '', ''); update products set category_id = 10 + {n} where id = 3",
+    "delete from categories where id = 8 + {n}",
+)
+
+
+def test_10_trigger_and_wal_lead_to_the_same_result_and_a_slot_that_was_down_catches_up(
+    db: Connection, tiny_model: Path
+) -> None:
+    register(db, tiny_model)
+    db.execute(TABLES)
+    embeddings = [declare(db, IN_CATEGORIES, name=f"by_{capture}", capture=capture) for capture in CAPTURES]
+    chance = Random(10)
+    for number in range(1, 19):
+        if number == 12:
+            db.execute("select pg_drop_replication_slot(vsync_internal.slot_name())")
+        for _ in range(chance.randrange(1, 6)):
+            db.execute(chance.choice(WORKLOAD).format(n=number).encode())
+        if number % 3 == 0:
+            assert_fresh(db, *embeddings)
+            stored = [
+                db.execute(
+                    sql.SQL("select id, content, embedding::text from {} order by 1").format(one.view)
+                ).fetchall()
+                for one in embeddings
+            ]
+            assert stored[0] == stored[1]
+
+
+def test_11_explain_impact_lists_the_documents_and_the_cost_and_changes_nothing(shop: Shop) -> None:
+    embeddings = [shop.declare(document, name) for name, document in ALL.items()]
+    inside = keys(shop, "select id from products where category_id = 2 order by 1")
+    state = "select xmin::text, * from vsync_internal.{} order by 1, 2"
+    tables = [sql.Identifier(name) for name in ("progress", "marks", "pages", "log", "versions")]
+    before = [shop.db.execute(sql.SQL(state).format(table)).fetchall() for table in tables]
+    impact = """select embedding::text, role, documents, texts, tokens > 0, seconds > 0, sample
+        from vsync.explain_impact(%s, '2') order by 1"""
+    listed = shop.db.execute(impact, ["categories"]).fetchall()
+    assert [row[:6] for row in listed] == [("in_categories", "c", len(inside), len(inside), True, True)]
+    assert [value if isinstance(value, int) else value["id"] for value in listed[0][6]] == inside
+    listed = shop.db.execute(impact, ["brands"]).fetchall()
+    assert [row[:3] for row in listed] == [("of_brands", "b", 12)]
+    listed = shop.db.execute(impact, ["products"]).fetchall()
+    assert [row[:3] for row in listed] == [(name, "root", 1) for name in sorted(ALL)]
+    assert shop.db.execute("select vsync_internal.fold()").fetchone() == (0,)
+    assert [shop.db.execute(sql.SQL(state).format(table)).fetchall() for table in tables] == before
+    with shop.refreshed(embeddings[0], *inside):
+        shop.run("update categories set name = 'renamed' where id = 2")
+
+
 def test_12_the_width_of_a_fan_out_does_not_slow_the_writer(shop: Shop) -> None:
     shop.run("insert into categories values (4, 'wide', '', ''), (5, 'narrow', '', '')")
     shop.run("insert into products select i, 4, 1, 'product' from generate_series(1001, 101000) as i")
@@ -273,10 +331,9 @@ def test_12_the_width_of_a_fan_out_does_not_slow_the_writer(shop: Shop) -> None:
         seconds[category].append(perf_counter() - start)
     logged = shop.db.execute("""select c.name like 'renamed %%', l.keys, count(*) from vsync_internal.log as l
         join categories as c on l.keys = array[c.id::text] where c.id in (4, 5) group by 1, 2""").fetchall()
-    assert sorted(logged) == [(True, ["4"], 30), (True, ["5"], 30)], (
-        "what a writer records does not grow with the width"
-    )
-    assert median(seconds[4]) < 2 * median(seconds[5])
+    expected = [(True, ["4"], 30), (True, ["5"], 30)] if shop.capture == "trigger" else []
+    assert sorted(logged) == expected, "what a writer records does not grow with the width"
+    assert median(seconds[4]) < 3 * median(seconds[5])
 
 
 def test_13_at_rest_the_vectors_equal_a_rebuild_from_scratch(shop: Shop) -> None:

@@ -24,6 +24,7 @@ class JoinHistory(Steps):
         super().__init__(sessions)
         self.shape = shape
         self.calm = calm
+        self.by_wal = "wal" in captures
         self._sweep()
         self._sql(self.db, shape.before)
         for table in reversed(shape.tables):
@@ -44,7 +45,7 @@ class JoinHistory(Steps):
         self._at_rest: dict[str, set[str]] = {name: set() for name in self._state}
         if calm:
             self._drained()
-        elif "wal" in captures:
+        elif self.by_wal:
             work(self.db)  # makes the slot, which waits for open transactions
 
     def _declare(self, name: str, document: str, key: tuple[str, ...], capture: str) -> None:

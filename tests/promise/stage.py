@@ -11,6 +11,8 @@ from psycopg.pq import TransactionStatus
 
 from fix_cluster import Connect, Connection
 from promise.oracle import Declared
+from vsync_engine.host import PsycopgHost
+from vsync_engine.wal import Reader
 
 WRITERS = 3
 TEXTS = (
@@ -74,6 +76,13 @@ class Sessions:
             writer.execute("set lock_timeout = '20s'")
         self.workers = [connect(), connect()]
         self.claimer = connect()
+        self._reader: Reader | None = None
+
+    def read(self) -> None:
+        """Read the slot, as a worker does before it folds."""
+        if self._reader is None:
+            self._reader = Reader(PsycopgHost(self._connect(autocommit=False)))
+        self._reader.look(urgent=True)
 
     def kill_claimer(self) -> None:
         """Close the session that claims, and wait until the server has noticed."""
@@ -94,6 +103,7 @@ class Stage:
         self.sessions = sessions
         self.db = sessions.db
         self.embeddings: list[Declared] = []
+        self.by_wal = False
         self.claims: list[Claim] = []
         self.lost: list[Claim] = []
         self.exclusive: int | None = None

@@ -27,6 +27,8 @@ class Steps(Stage):
 
     def fold(self, step: Step, owner: int) -> None:
         self._yield()
+        if self.by_wal:
+            self.sessions.read()
         persist(self.db, "select vsync_internal.fold()")
         if step.variant == 0:
             persist(self.db, "select vsync_internal.expand()")

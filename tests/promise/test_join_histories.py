@@ -110,7 +110,7 @@ def test_every_shape_is_followed_link_by_link(sessions: Sessions, captures: tupl
     for table in range(len(shape.tables)):
         for kind in ("update", "relink", "rekey", "delete", "upsert", "everything"):
             steps += [JoinStep("fill", (0,), 0, 0), JoinStep("drain", (0,), 0, 0)]
-            for variant in range(4):
+            for variant in range(2 if kind in ("delete", "upsert") else 4):
                 keys = (variant % 2, 1 + variant % 2)
                 steps += [JoinStep(kind, keys, variant + 1, variant, table, variant % 3, variant + table + 1)]
                 steps += [JoinStep("drain", (0,), 0, 0)]
