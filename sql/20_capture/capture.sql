@@ -40,13 +40,53 @@ as $$
 $$;
 comment on function vsync_internal.differs(vsync_internal.feeds) is 'SQL: whether the watched columns of an old row o and a new row n have different images';
 
+create function vsync_internal.bulk_update(feed vsync_internal.feeds)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Old and new rows stand in one order: old tuples are logged too where they are not the new ones.
+    select format(case when feed.keys -> 0 ->> 'type' in ('smallint', 'integer', 'bigint') and jsonb_array_length(feed.keys) = 1 then
+            -- whole numbers are cut out of one array, which is much cheaper than grouping rows, and may not exceed a gigabyte
+            $numbers$if exists (select from new_rows offset 10000000) then
+                %3$s
+            else
+                with new_keys as materialized (select array_agg(n.%4$I::bigint) as keys from new_rows as n),
+                old_keys as materialized (select array_agg(o.%4$I::bigint) as keys from old_rows as o),
+                changed as (
+                    select n.keys from new_keys as n
+                    union all
+                    select o.keys from old_keys as o, new_keys as n where o.keys is distinct from n.keys)
+                insert into vsync_internal.log (slot, feed_id, op, keys)
+                select v_slot, %1$s, v_op, array_remove(c.keys[i : i + 999]::text[], null)
+                from changed as c, generate_series(1, cardinality(c.keys), 1000) as i;
+            end if;$numbers$
+        else '%3$s' end,
+        feed.id, null, format($pages$with new_pages as materialized (
+                select r.page, array_agg(r.key) as keys
+                from (select %2$s as key, row_number() over () / 1000 as page from new_rows as n) as r group by r.page),
+            old_pages as (
+                select r.page, array_agg(r.key) as keys
+                from (select %3$s as key, row_number() over () / 1000 as page from old_rows as o) as r group by r.page),
+            changed as (
+                select n.keys from new_pages as n
+                union all
+                select o.keys from old_pages as o left join new_pages as n using (page) where o.keys is distinct from n.keys)
+            insert into vsync_internal.log (slot, feed_id, op, keys)
+            select v_slot, %1$s, v_op, array_remove(c.keys, null) from changed as c;$pages$,
+            feed.id, vsync_internal.key_text(feed.keys, 'n'), vsync_internal.key_text(feed.keys, 'o')),
+        feed.keys -> 0 ->> 'column')
+$$;
+comment on function vsync_internal.bulk_update(vsync_internal.feeds) is 'what a trigger function does with an update of more than a thousand rows, which it does not compare';
+
 create function vsync_internal.feed_body(feed vsync_internal.feeds, place int, pairs text, op text)
 returns text
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- %1 feed, %2 its place, %3 tuple of a new row n, %4 of an old row o, %5 whether o and n are one row that did not change
+    -- %1 feed, %2 its place, %3 tuple of a new row n, %4 of an old row o, %5 whether o and n are one row that did not change, %6 a large update
     select format(case op when 'INSERT' then $insert$
         if v_many then
             insert into vsync_internal.log (slot, feed_id, op, keys)
@@ -69,20 +109,8 @@ as $$
                     else array_remove(array[v_one.old_%2$s, v_one.new_%2$s], null) end;
             end if;
         elsif v_many then
-            -- comparing all columns of a large statement costs its writer more than its rows cost the workers;
-            -- old and new rows stand in one order, so a page of old tuples is looked at only where the new page has others
-            with new_pages as materialized (
-                select r.page, array_agg(r.key) as keys
-                from (select %3$s as key, row_number() over () / 1000 as page from new_rows as n) as r group by r.page),
-            old_pages as (
-                select r.page, array_agg(r.key) as keys
-                from (select %4$s as key, row_number() over () / 1000 as page from old_rows as o) as r group by r.page),
-            pages as (
-                select p.keys from new_pages as p
-                union all
-                select o.keys from old_pages as o left join new_pages as p using (page) where o.keys is distinct from p.keys)
-            insert into vsync_internal.log (slot, feed_id, op, keys)
-            select v_slot, %1$s, v_op, array_remove(p.keys, null) from pages as p where array_remove(p.keys, null) <> '{}';
+            -- comparing all columns of a large statement costs its writer more than its rows cost the workers
+            %6$s
         else
             v_keys := (select array_agg(r.key) from (
                 select %3$s from new_rows as n where not exists (select from old_rows as o where %5$s)
@@ -98,7 +126,8 @@ as $$
                 insert into vsync_internal.log_2 (slot, feed_id, op, keys) values (2, %1$s, v_op, v_keys);
             end if;
         end if;$write$, feed.id, place, vsync_internal.key_text(feed.keys, 'n'), vsync_internal.key_text(feed.keys, 'o'),
-        pairs || ' and ' || vsync_internal.image(feed.columns, 'o') || ' operator(pg_catalog.*=) ' || vsync_internal.image(feed.columns, 'n'))
+        pairs || ' and ' || vsync_internal.image(feed.columns, 'o') || ' operator(pg_catalog.*=) ' || vsync_internal.image(feed.columns, 'n'),
+        vsync_internal.bulk_update(feed))
 $$;
 comment on function vsync_internal.feed_body(vsync_internal.feeds, int, text, text) is 'what a trigger function does for one of its feeds';
 
