@@ -20,6 +20,7 @@
 \ir 30_queue/rotate.sql
 \ir 30_queue/settle.sql
 \ir 30_queue/claim.sql
+\ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql

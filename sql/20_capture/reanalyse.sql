@@ -25,9 +25,9 @@ begin
     end if;
     -- a path may lead elsewhere now, in a view that was replaced
     for v_statement in
-        select format('drop function if exists vsync_data.%I(text[], text, int)', v_version.data || '_delta_' || d.number) from unnest(v_before) as d where d.number > 0
+        select format('drop function if exists vsync_data.%I(text[], text, int, text)', v_version.data || '_delta_' || d.number) from unnest(v_before) as d where d.number > 0
         union all select u.s from unnest(vsync_internal.delta_ddl(v_analysis, v_version.data)) as u (s)
-        union all select format('alter function vsync_data.%I(text[], text, int) owner to %I', v_version.data || '_delta_' || (d ->> 'number'), v_embedding.owner)
+        union all select format('alter function vsync_data.%I(text[], text, int, text) owner to %I', v_version.data || '_delta_' || (d ->> 'number'), v_embedding.owner)
             from jsonb_array_elements(v_analysis -> 'dependencies') as d
     loop
         execute v_statement;

@@ -169,7 +169,7 @@ declare
     v_message text;
 begin
     begin
-        v_keys := vsync_internal.call_delta(v_data, page.dependency, page.keys, page.after_key, v_most);
+        v_keys := vsync_internal.call_delta(v_data, page.dependency, page.keys, page.after_key, v_most, vsync_internal.ticket(v_data));
     exception when others then
         get stacked diagnostics v_message = message_text;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;

@@ -51,12 +51,13 @@ begin
         return 0;
     end if;
     if v_progress.phase = 'root' then
-        v_keys := vsync_internal.call_keys(v_version.data, v_progress.after_key, max_keys);
+        v_keys := vsync_internal.call_keys(v_version.data, v_progress.after_key, max_keys, vsync_internal.ticket(v_version.data));
     else
         v_keys := vsync_internal.stored_keys(v_version, v_progress.after_key, max_keys);
     end if;
     perform vsync_internal.mark(backfill.version_id,
-        case v_progress.phase when 'root' then v_keys else vsync_internal.call_missing(v_version.data, v_keys) end,
+        case v_progress.phase when 'root' then v_keys
+            else vsync_internal.call_missing(v_version.data, v_keys, vsync_internal.ticket(v_version.data)) end,
         nextval('vsync_internal.generation'), clock_timestamp(), 2);
     update vsync_internal.progress as p
     set retry_at = null, after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,

@@ -28,7 +28,7 @@ begin
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
         rendered as materialized (
             select r.key as text, %2$s, r.content, sha256(convert_to(r.content, 'UTF8')) as hash
-            from vsync_internal.call_render(%3$L, $1) as r),
+            from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, v.document_hash,
                 case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same' else 'changed' end as verdict

@@ -1,20 +1,21 @@
 -- The owner may replace these functions, and then they run with the rights of whoever calls them: of a role that has none. Nothing
--- else reads the root: even planning a query over it runs its owner's code (an index's predicate, a check).
-create function vsync_internal.call_render(data name, keys text[])
+-- else reads the root: even planning a query over it runs its owner's code (an index's predicate, a check). That role may call the readers of
+-- every owner, so each is given the ticket of its version, and a planted one learns no other.
+create function vsync_internal.call_render(data name, keys text[], ticket text)
 returns table (key text, content text)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query execute format('select r.key, r.content from vsync_data.%I($1) as r', data || '_render') using keys;
+    return query execute format('select r.key, r.content from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
     -- what that code put off to the commit would run with the rights of the session
     set constraints all immediate;
 end
 $$;
-comment on function vsync_internal.call_render(name, text[]) is 'calls a render function from a role without rights';
+comment on function vsync_internal.call_render(name, text[], text) is 'calls a render function from a role without rights';
 
-create function vsync_internal.call_keys(data name, after_key text, max_keys int)
+create function vsync_internal.call_keys(data name, after_key text, max_keys int, ticket text)
 returns text[]
 language plpgsql
 security definer
@@ -23,14 +24,14 @@ as $$
 declare
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1, $2)', data || '_keys') into v_keys using after_key, max_keys;
+    execute format('select vsync_data.%I($1, $2, $3)', data || '_keys') into v_keys using after_key, max_keys, ticket;
     set constraints all immediate;
     return v_keys;
 end
 $$;
-comment on function vsync_internal.call_keys(name, text, int) is 'a page of the documents'' keys, in key order after after_key, from a role without rights';
+comment on function vsync_internal.call_keys(name, text, int, text) is 'a page of the documents'' keys, in key order after after_key, from a role without rights';
 
-create function vsync_internal.call_missing(data name, keys text[])
+create function vsync_internal.call_missing(data name, keys text[], ticket text)
 returns text[]
 language plpgsql
 security definer
@@ -39,14 +40,14 @@ as $$
 declare
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1)', data || '_missing') into v_keys using keys;
+    execute format('select vsync_data.%I($1, $2)', data || '_missing') into v_keys using keys, ticket;
     set constraints all immediate;
     return v_keys;
 end
 $$;
-comment on function vsync_internal.call_missing(name, text[]) is 'those of the keys that are no document''s, from a role without rights';
+comment on function vsync_internal.call_missing(name, text[], text) is 'those of the keys that are no document''s, from a role without rights';
 
-create function vsync_internal.call_count(data name)
+create function vsync_internal.call_count(data name, ticket text)
 returns bigint
 language plpgsql
 security definer
@@ -55,14 +56,14 @@ as $$
 declare
     v_count bigint;
 begin
-    execute format('select vsync_data.%I()', data || '_count') into v_count;
+    execute format('select vsync_data.%I($1)', data || '_count') into v_count using ticket;
     set constraints all immediate;
     return v_count;
 end
 $$;
-comment on function vsync_internal.call_count(name) is 'the number of documents, from a role without rights';
+comment on function vsync_internal.call_count(name, text) is 'the number of documents, from a role without rights';
 
-create function vsync_internal.call_delta(data name, number int, tuples text[], after_key text, max_keys int)
+create function vsync_internal.call_delta(data name, number int, tuples text[], after_key text, max_keys int, ticket text)
 returns text[]
 language plpgsql
 security definer
@@ -71,15 +72,15 @@ as $$
 declare
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1, $2, $3)', data || '_delta_' || number) into v_keys using tuples, after_key, max_keys;
+    execute format('select vsync_data.%I($1, $2, $3, $4)', data || '_delta_' || number) into v_keys using tuples, after_key, max_keys, ticket;
     set constraints all immediate;
     return v_keys;
 end
 $$;
-comment on function vsync_internal.call_delta(name, int, text[], text, int) is
+comment on function vsync_internal.call_delta(name, int, text[], text, int, text) is
 'a page of the documents'' keys that a dependency''s tuples lead to, in key order after after_key, from a role without rights';
 
-create function vsync_internal.call_hashes(data name, after_key text, max_keys int)
+create function vsync_internal.call_hashes(data name, after_key text, max_keys int, ticket text)
 returns table (key text, hash bytea)
 language plpgsql
 stable
@@ -88,13 +89,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
-    return query execute format('select h.key, h.hash from vsync_data.%I($1, $2) as h', data || '_hashes') using after_key, max_keys;
+    return query execute format('select h.key, h.hash from vsync_data.%I($1, $2, $3) as h', data || '_hashes') using after_key, max_keys, ticket;
 end
 $$;
-comment on function vsync_internal.call_hashes(name, text, int) is
+comment on function vsync_internal.call_hashes(name, text, int, text) is
 'sha256 of the documents'' texts (null: no text), in key order after after_key, or of all where max_keys is null, from a role without rights';
 
-create function vsync_internal.call_tuples(data name, number int, key text)
+create function vsync_internal.call_tuples(data name, number int, key text, ticket text)
 returns text[]
 language plpgsql
 security definer
@@ -103,12 +104,12 @@ as $$
 declare
     v_tuples text[];
 begin
-    execute format('select vsync_data.%I($1, $2)', data || '_tuples') into v_tuples using number, key;
+    execute format('select vsync_data.%I($1, $2, $3)', data || '_tuples') into v_tuples using number, key, ticket;
     set constraints all immediate;
     return v_tuples;
 end
 $$;
-comment on function vsync_internal.call_tuples(name, int, text) is
+comment on function vsync_internal.call_tuples(name, int, text, text) is
 'what leads from a row of a dependency, by its primary key, towards the root, from a role without rights; empty where there is no such row';
 
 create function vsync_internal.call_deferred()

@@ -15,7 +15,7 @@ begin
         and not exists (select from vsync_internal.pages as p where p.version_id = version.id) then
         return '{"coverage": 1, "missing": 0, "failed": 0}';
     end if;
-    v_documents := vsync_internal.call_count(version.data);
+    v_documents := vsync_internal.call_count(version.data, vsync_internal.ticket(version.data));
     execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', version.data) into v_open;
     v_open := greatest(v_documents - v_open, v_failed);
     return jsonb_build_object('coverage', trunc(1 - v_open / greatest(v_documents, 1)::numeric, 4), 'missing', v_open, 'failed', v_failed);

@@ -89,6 +89,7 @@ begin
     perform vsync_internal.replace_view(embedding);
     perform vsync_internal.sync_capture(d.relation) from (
         select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_id order by 1) as d;
+    perform vsync_internal.let_readers_run(v_owner);
     return v_version;
 end
 $$;

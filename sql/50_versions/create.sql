@@ -64,7 +64,7 @@ returns name
 language sql
 stable
 set search_path = pg_catalog, pg_temp
-as $$ select r.rolname from pg_proc as p join pg_roles as r on r.oid = p.proowner where p.oid = 'vsync_internal.call_render(name,text[])'::regprocedure $$;
+as $$ select r.rolname from pg_proc as p join pg_roles as r on r.oid = p.proowner where p.oid = 'vsync_internal.call_render(name,text[],text)'::regprocedure $$;
 comment on function vsync_internal.renderer() is 'the role that render functions are called from';
 
 create function vsync_internal.check_new_embedding(name name, document text, capture text, index jsonb, options jsonb, if_not_exists boolean)

@@ -18,16 +18,17 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- parsed now and kept so: renames are followed, and the search_path of later sessions does not matter
-    select coalesce(array_agg(format(a.template, f.name, f.name || '(text[], text, int)', vsync_internal.renderer(), f.body) order by f.number, a.step), '{}')
+    select coalesce(array_agg(format(a.template, f.name, f.name || '(text[], text, int, text)', vsync_internal.renderer(), f.body) order by f.number, a.step), '{}')
     from (
         select (d ->> 'number')::int as number, format('vsync_data.%I', data || '_delta_' || (d ->> 'number')) as name,
-            format('select array(with found as (%s) select %s from (select f.* from found as f '
-                'where ($2 is null or (%s) > (select %s)) and (%s) is not null order by %s limit $3) as s)',
+            -- a statement of its own: nothing of it can be skipped
+            format('select vsync_internal.admit($4, %L); select array(with found as (%s) select %s from (select f.* from found as f '
+                'where ($2 is null or (%s) > (select %s)) and (%s) is not null order by %s limit $3) as s)', data,
                 vsync_internal.delta_query(d, k.keys, '$1'), vsync_internal.key_text(k.keys, 's', 'column'),
                 k.list, vsync_internal.key_values(k.keys, '$2'), k.list, k.list) as body
         from jsonb_array_elements(document -> 'dependencies') as d,
             (select document -> 'keys', vsync_internal.key_list(document -> 'keys', 'f.%2$I')) as k (keys, list)) as f,
-        (values (1, 'create function %1$s(tuples text[], after_key text, max_keys int) returns text[] language sql stable security definer '
+        (values (1, 'create function %1$s(tuples text[], after_key text, max_keys int, ticket text) returns text[] language sql stable security definer '
                 'set search_path = pg_catalog, pg_temp set timezone = ''UTC'' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' '
                 'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off begin atomic %4$s; end'),
             (2, 'revoke all on function %2$s from public'), (3, 'grant execute on function %2$s to %3$I')) as a (step, template)

@@ -16,30 +16,33 @@ declare
 begin
     -- $n and not names: the document may have an output of any name
     v_statements := array[
-        format('create function vsync_data.%I(keys text[]) returns table (key text, content text) %s as %L', data || '_render', v_as_owner, format(
-            e'#variable_conflict use_column\nbegin\n    return query select %s, d.content::pg_catalog.text from %s as d where %s;\nend',
+        format('create function vsync_data.%I(keys text[], ticket text) returns table (key text, content text) %s as %L', data || '_render', v_as_owner, format(
+            e'#variable_conflict use_column\nbegin\n    perform vsync_internal.admit($2, %L);\n'
+            '    return query select %s, d.content::pg_catalog.text from %s as d where %s;\nend', data,
             vsync_internal.key_text(keys, 'd'), v_document,
             format(case when jsonb_array_length(keys) = 1 then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
                 v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1')))),
-        format('create function vsync_data.%I(after_key text, max_keys int) returns text[] %s as %L', data || '_keys', v_as_owner, format(
-            e'begin\n    if $1 is null then\n        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'
+        format('create function vsync_data.%I(after_key text, max_keys int, ticket text) returns text[] %s as %L', data || '_keys', v_as_owner, format(
+            e'begin\n    perform vsync_internal.admit($3, %5$L);\n    if $1 is null then\n'
+            '        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'
             '    end if;\n    return array(select %1$s from (select %2$s from %3$s as d where (%2$s) > (select %4$s) order by %2$s limit $2) as s);\nend',
-            vsync_internal.key_text(keys, 's'), v_columns, v_document, vsync_internal.key_values(keys, '$1'))),
-        format('create function vsync_data.%I(keys text[]) returns text[] %s as %L', data || '_missing', v_as_owner, format(
-            e'begin\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend',
+            vsync_internal.key_text(keys, 's'), v_columns, v_document, vsync_internal.key_values(keys, '$1'), data)),
+        format('create function vsync_data.%I(keys text[], ticket text) returns text[] %s as %L', data || '_missing', v_as_owner, format(
+            e'begin\n    perform vsync_internal.admit($2, %L);\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend', data,
             format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.k%4$s', ' and '))),
-        format('create function vsync_data.%I() returns bigint %s as %L', data || '_count', v_as_owner, format(
-            e'begin\n    return (select pg_catalog.count(*) from %s as d);\nend', v_document)),
-        format('create function vsync_data.%I(after_key text, max_keys int) returns table (key text, hash bytea) %s as %L', data || '_hashes', v_as_owner, format(
-            e'#variable_conflict use_column\nbegin\n    if $2 is null then\n        return query select %1$s, %2$s from %3$s as d;\n'
+        format('create function vsync_data.%I(ticket text) returns bigint %s as %L', data || '_count', v_as_owner, format(
+            e'begin\n    perform vsync_internal.admit($1, %L);\n    return (select pg_catalog.count(*) from %s as d);\nend', data, v_document)),
+        format('create function vsync_data.%I(after_key text, max_keys int, ticket text) returns table (key text, hash bytea) %s as %L', data || '_hashes', v_as_owner, format(
+            e'#variable_conflict use_column\nbegin\n    perform vsync_internal.admit($3, %6$L);\n    if $2 is null then\n'
+            '        return query select %1$s, %2$s from %3$s as d;\n'
             '    elsif $1 is null then\n        return query select %1$s, %2$s from %3$s as d order by %4$s limit $2;\n'
             '    else\n        return query select %1$s, %2$s from %3$s as d where (%4$s) > (select %5$s) order by %4$s limit $2;\n    end if;\nend',
             vsync_internal.key_text(keys, 'd'),
             'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
-            v_document, v_columns, vsync_internal.key_values(keys, '$1'))),
-        format('create function vsync_data.%I(number int, key text) returns text[] %s as %L', data || '_tuples', v_as_owner, format(
-            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    execute vsync_internal.tuple_query(%L, $1) into v_tuples using $2;\n'
-            '    return v_tuples;\nend', data))];
+            v_document, v_columns, vsync_internal.key_values(keys, '$1'), data)),
+        format('create function vsync_data.%I(number int, key text, ticket text) returns text[] %s as %L', data || '_tuples', v_as_owner, format(
+            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %1$L);\n'
+            '    execute vsync_internal.tuple_query(%1$L, $1) into v_tuples using $2;\n    return v_tuples;\nend', data))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
@@ -47,7 +50,8 @@ begin
 end
 $$;
 comment on function vsync_internal.reader_ddl(jsonb, name) is
-'statements that create what reads documents: security definer and created by the embedding''s owner, so with that role''s rights';
+'statements that create what reads documents: security definer and created by the embedding''s owner, so with that role''s rights; each
+opens only to the version''s ticket';
 
 create function vsync_internal.reader_suffixes()
 returns text[]

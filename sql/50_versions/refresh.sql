@@ -21,6 +21,7 @@ as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_version vsync_internal.versions;
+    v_data name;
 begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = refresh.embedding and v.state <> 'dropped' loop
         insert into vsync_internal.log (slot, version_id, op, keys)
@@ -29,11 +30,12 @@ begin
     if key is not null then
         return 1;
     end if;
+    v_data := (vsync_internal.serving_version(embedding)).data;
     begin
-        return vsync_internal.call_count((vsync_internal.serving_version(embedding)).data);
+        return vsync_internal.call_count(v_data, vsync_internal.ticket(v_data));
     exception when others then
         -- the log has the refresh; what keeps the documents from being read is the worker's to report
-        return coalesce((vsync_internal.stat_vectors((vsync_internal.serving_version(embedding)).data)).documents, 0);
+        return coalesce((vsync_internal.stat_vectors(v_data)).documents, 0);
     end;
 end
 $$;

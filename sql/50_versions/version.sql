@@ -39,6 +39,7 @@ begin
     perform vsync_internal.sync_capture(d.relation) from (
         select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
         where v.embedding = create_embedding.name order by 1) as d;
+    perform vsync_internal.let_readers_run(v_owner);
     return name;
 end
 $$;

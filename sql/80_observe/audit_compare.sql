@@ -12,13 +12,13 @@ begin
     loop
         begin
             select array_agg(h.key), array_agg(h.hash) into audit_rendered.keys, audit_rendered.hashes
-            from vsync_internal.call_hashes(data, after_key, v_keys) as h;
+            from vsync_internal.call_hashes(data, after_key, v_keys, vsync_internal.ticket(data)) as h;
             has_more := coalesce(cardinality(audit_rendered.keys), 0) = v_keys;
             return;
         exception when data_exception or cardinality_violation or integrity_constraint_violation or plpgsql_error
             or external_routine_exception or program_limit_exceeded then
             if v_keys = 1 then
-                audit_rendered.keys := vsync_internal.call_keys(data, after_key, 1);
+                audit_rendered.keys := vsync_internal.call_keys(data, after_key, 1, vsync_internal.ticket(data));
                 audit_rendered.hashes := array['\x'::bytea];
                 has_more := true;
                 return;
@@ -102,7 +102,7 @@ as $$
         from judged as j
         $sql$,
         vsync_internal.key_values(t.places, 'r.key'),
-        case when paged then 'unnest($4, $5)' else 'vsync_internal.call_hashes($1, null, null)' end,
+        case when paged then 'unnest($4, $5)' else 'vsync_internal.call_hashes($1, null, null, vsync_internal.ticket($1))' end,
         vsync_internal.key_list(version.keys, 'v.%1$I as k%4$s'),
         case when version.chunk is null then 'v.content_hash = v.document_hash and v.chunk = 0' else 'true' end,
         version.data,

@@ -52,14 +52,14 @@ declare
     v_most constant int := 200000;
 begin
     foreach v_number in array numbers loop
-        v_tuples := vsync_internal.call_tuples(version.data, v_number, key);
+        v_tuples := vsync_internal.call_tuples(version.data, v_number, key, vsync_internal.ticket(version.data));
         if v_number = 0 then
             v_keys := v_keys || v_tuples;
             continue;
         end if;
         v_after := null;
         while cardinality(v_tuples) > 0 loop
-            v_page := vsync_internal.call_delta(version.data, v_number, v_tuples, v_after, v_most);
+            v_page := vsync_internal.call_delta(version.data, v_number, v_tuples, v_after, v_most, vsync_internal.ticket(version.data));
             v_keys := v_keys || v_page;
             exit when cardinality(v_page) < v_most;
             v_after := v_page[v_most];

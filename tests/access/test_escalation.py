@@ -39,9 +39,9 @@ def test_a_replaced_render_function_runs_without_rights(shop: Connection, db: Co
     declare(shop)
     db.execute("call vsync.work()")
     shop.execute(
-        "create or replace function vsync_data.catalog_v1_render(keys text[]) returns table (key text, content text) "
-        "language plpgsql volatile security invoker as $$ begin perform shop.spy('render'); "
-        "return query select k, 'forged' from unnest($1) as k; end $$"
+        "create or replace function vsync_data.catalog_v1_render(keys text[], ticket text) "
+        "returns table (key text, content text) language plpgsql volatile security invoker as $$ "
+        "begin perform shop.spy('render'); return query select k, 'forged' from unnest($1) as k; end $$"
     )
     shop.execute("update shop.products set title = 'x'")
     db.execute("call vsync.work()")
@@ -223,17 +223,21 @@ NOBODYS = (
     "replace_view('catalog')",
     "create_version('catalog', 2, 1, 'x', null, '{}', 'building', '{}')",
     "embed_texts(1, 'query', '{x}')",
-    "call_keys('catalog_v1', null, 1)",
-    "call_missing('catalog_v1', '{1}')",
-    "call_count('catalog_v1')",
-    "call_hashes('catalog_v1', null, null)",
-    "call_tuples('catalog_v1', 0, '1')",
+    "call_keys('catalog_v1', null, 1, '')",
+    "call_missing('catalog_v1', '{1}', '')",
+    "call_count('catalog_v1', '')",
+    "call_hashes('catalog_v1', null, null, '')",
+    "call_tuples('catalog_v1', 0, '1', '')",
     "call_deferred()",
     "audit_compare(null, null, null, true)",
     "audit_repair(null, '{1}', '{t}', '{t}')",
     "impact_keys(null, '{0}', '1')",
     "stored_keys(null, null, 1)",
-    "call_render('catalog_v1', '{1}')",
+    "call_render('catalog_v1', '{1}', '')",
+    "call_delta('catalog_v1', 1, '{1}', null, 1, '')",
+    "ticket('catalog_v1')",
+    "let_readers_run('vsync_admin')",
+    "let_readers_end('vsync_admin')",
 )
 
 

@@ -93,7 +93,7 @@ def test_what_counts_over_all_rows_is_closed_to_a_tenant(tenant: Connection) -> 
         "table vsync_internal.log",
         "table vsync_internal.leases",
         "table vsync_data.catalog_v1_document",
-        "select vsync_data.catalog_v1_render('{1}')",
+        "select vsync_data.catalog_v1_render('{1}', '')",
     ):
         denied(tenant, query)
 

@@ -21,6 +21,7 @@ _CLAIMS = "races/test_claims.py::"
 _LOG = "races/test_log.py::"
 _CAPTURE = "races/test_capture.py::"
 _KEEPING = "races/test_keeping.py::"
+_TICKETS = "access/test_tickets.py::"
 
 _MARK_UPDATE = (
     "do update\n        set generation = excluded.generation, "
@@ -38,6 +39,7 @@ _OLD_MOVED = (
     "(select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)"
 )
 _OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
+_NO_TICKET = "(ticket = vsync_internal.ticket(data)) is not true"
 _SKIPPED = """raise notice 'embedding "%" already exists, skipping', name;
             return false;"""
 
@@ -326,6 +328,34 @@ CAPTURE = (
         "reader_ddl",
         "security definer",
         "security invoker",
+    ),
+    Mutation(
+        "a reader opens without a ticket",
+        _TICKETS + "test_a_replaced_reader_opens_no_other_owners_reader",
+        "admit",
+        _NO_TICKET,
+        "false",
+    ),
+    Mutation(
+        "a reader opens without a ticket to what is put off",
+        _TICKETS + "test_what_a_reader_defers_opens_no_other_owners_reader",
+        "admit",
+        _NO_TICKET,
+        "false",
+    ),
+    Mutation(
+        "one ticket opens every reader",
+        _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[render]",
+        "ticket",
+        "now()), data)",
+        "now()), 'data')",
+    ),
+    Mutation(
+        "a ticket never ends",
+        _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[delta]",
+        "ticket",
+        "extract(epoch from now())",
+        "0",
     ),
 )
 

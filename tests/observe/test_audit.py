@@ -332,7 +332,9 @@ def test_code_put_off_to_the_commit_runs_without_rights(
     run(mallory, f"create function shop.spring() returns trigger language plpgsql as {body}")
     trap = "constraint trigger spring after insert on shop.trap deferrable initially deferred"
     run(mallory, f"create {trap} for each row execute function shop.spring()")
-    head = "vsync_data.catalog_v1_hashes(after_key text, max_keys int) returns table (key text, hash bytea)"
+    head = (
+        "vsync_data.catalog_v1_hashes(after_key text, max_keys int, ticket text) returns table (key text, hash bytea)"
+    )
     body = "$$ begin insert into shop.trap values (1); return; end $$"
     run(mallory, f"create or replace function {head} language plpgsql security definer as {body}")
     for call in ("vsync.audit('catalog')", "vsync_internal.audit_page(1, null, 10, false)"):
