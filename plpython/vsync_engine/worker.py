@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to e
 _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
 _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
-_ATTENDED = 64  # documents
+_ATTENDED = 64  # documents of a version
+_EXPANDED = 10_000  # keys of waiting pages that become marks in a round
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
 
 
@@ -37,6 +38,7 @@ class Worker:
         known = {row["name"]: int(row["value"]) for row in rows}
         self._settings = Settings(**{name: known[name] for name in Settings.__dataclass_fields__})
         self._kept_house = 0.0
+        self._refreshing = True
         self._wal = Reader(host)
 
     def drain(self) -> None:
@@ -46,11 +48,13 @@ class Worker:
         upto: int | None = None
         while True:
             worked = self._cycle(urgent=snapshot is None)
+            self._refreshing = False  # what falls due from here on is not this call's
             if snapshot is None and self._wal.reached(target):
                 snapshot = self._value(statements.SNAPSHOT)
             if upto is None and snapshot is not None and self._settled(snapshot):
                 upto = self._value(statements.WATERMARK)
             if upto is not None and not self._value(statements.OUTSTANDING, upto, self._embedding):
+                self._value(statements.SETTLE_VERSIONS)
                 return
             if not worked:
                 time.sleep(0.02)
@@ -77,7 +81,7 @@ class Worker:
         worked = self._wal.look(urgent=urgent)
         worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
-        worked = bool(self._value(statements.EXPAND)) or worked
+        worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
             try:
                 worked = self._attend_to(duty) or worked
@@ -102,6 +106,9 @@ class Worker:
             self._value(statements.ADOPT)
             self._value(statements.REAP)
             self._value(statements.ROTATE)
+            self._value(statements.SETTLE_VERSIONS)
+            if self._refreshing:
+                self._value(statements.REFRESH_REGULARLY)
             self._kept_house = now
 
     def _claim(self, duty: Row, limit: int, lane: int | None) -> bool:
@@ -112,11 +119,12 @@ class Worker:
         if claimed["token"] is None:
             return False
         chunking: dict[str, Any] | None = _json(duty["chunk"])
-        attend = self._attendance(duty) if lane is None and duty["backlog"] else _nothing
+        attend = self._attendance(duty) if lane is None else _nothing
         Claim(self._host, claimed["token"], claimed["keys"], model, chunking, self._settings, attend).work()
         return True
 
-    def _attendance(self, duty: Row) -> Any:
+    def _attendance(self, duty: Row) -> Callable[[], None]:
+        """Let fresh changes of every version pass; those of the version at work only where it works off a backlog."""
         last = time.monotonic()
 
         def attend() -> None:
@@ -124,10 +132,19 @@ class Worker:
             if time.monotonic() - last >= _ATTEND:
                 self._wal.look()
                 self._value(statements.FOLD)
-                self._claim(duty, _ATTENDED, 0)
+                self._value(statements.EXPAND, _ATTENDED)
+                for other in self._rows(statements.DUTIES, self._embedding):
+                    if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):
+                        self._pass(other)
                 last = time.monotonic()
 
         return attend
+
+    def _pass(self, duty: Row) -> None:
+        try:
+            self._claim(duty, _ATTENDED, 0)
+        except HostError as error:
+            self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
 
     def _model(self, duty: Row) -> Model | None:
         try:

@@ -24,6 +24,8 @@ begin
     delete from vsync_internal.marks;
     update vsync_internal.fold_state set snapshot = null;
     update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
+    -- no snapshot here is older than the restore
+    update vsync_internal.versions set retired_xid = null where retired_xid is not null;
     delete from vsync_internal.identity;
     perform vsync_internal.sign();
     -- what was attached since the restore was not followed

@@ -6,23 +6,24 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_failed bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id and m.attempts > 0);
-    v_open bigint;
+    v_waiting bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id and (m.attempts > 0 or m.lane > 0));
+    v_vectors bigint;
     v_documents bigint;
+    v_missing bigint;
 begin
     -- counting a million documents takes longer than a switch may: the cursor tells when nothing is left
-    if v_failed = 0 and (select p.phase = 'done' from vsync_internal.progress as p where p.version_id = version.id)
-        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane > 0)
+    if v_waiting = 0 and (select p.phase = 'done' from vsync_internal.progress as p where p.version_id = version.id)
         and not exists (select from vsync_internal.pages as p where p.version_id = version.id) then
         return '{"coverage": 1, "missing": 0, "failed": 0}';
     end if;
     v_documents := vsync_internal.call_count(version.data, vsync_internal.ticket(version.data));
-    execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', version.data) into v_open;
-    v_open := greatest(v_documents - v_open, v_failed);
-    return jsonb_build_object('coverage', trunc(1 - v_open / greatest(v_documents, 1)::numeric, 4), 'missing', v_open, 'failed', v_failed);
+    execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', version.data) into v_vectors;
+    v_missing := greatest(v_documents - v_vectors, v_waiting);
+    return jsonb_build_object('coverage', trunc(greatest(0, 1 - v_missing / greatest(v_documents, 1)::numeric), 4), 'missing', v_missing, 'failed', v_failed);
 end
 $$;
 comment on function vsync_internal.coverage(vsync_internal.versions) is
-'the figures of the gate: coverage (share of the documents that have vectors), missing, failed';
+'the figures of the gate: coverage (share of the documents whose vectors are as far as is known those of their text), missing, failed';
 
 create function vsync_internal.check_gate(embedding vsync_internal.embeddings, version vsync_internal.versions)
 returns jsonb
@@ -45,7 +46,9 @@ begin
     return v_figures || jsonb_build_object('refused', coalesce((select string_agg(r.reason, '; ') from (values
         (format('it is broken: %s', v_broken), v_broken is not null),
         ('it stopped following changes', not version.following),
-        (format('coverage is %s of %s (%s documents have no vectors)', v_figures ->> 'coverage', v_gate ->> 'coverage', v_figures ->> 'missing'),
+        ('it is paused', version.paused),
+        ('it is still catching up', version.retired_at is not null and version.state = 'building'),
+        (format('coverage is %s of %s (%s documents lack vectors)', v_figures ->> 'coverage', v_gate ->> 'coverage', v_figures ->> 'missing'),
             (v_figures ->> 'coverage')::numeric < (v_gate ->> 'coverage')::numeric),
         (format('%s documents failed', v_figures ->> 'failed'), (v_figures ->> 'failed')::bigint > 0),
         ('its index is not built yet', version.index ->> 'type' <> 'none' and to_regclass(format('vsync_data.%I', version.data || '_ann')) is null),
@@ -114,7 +117,7 @@ begin
     v_figures := vsync_internal.check_gate(v_embedding, v_version);
     if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
         perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', version, embedding), v_figures ->> 'refused',
-            case when v_version.following then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',
+            case when v_version.following and not v_version.paused then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',
                 embedding, embedding, version) else format('select vsync.resume_version(%L, %s)', embedding, version) end);
     end if;
     return vsync_internal.serve(v_embedding, v_version, 'activate', v_figures ->> 'refused' <> '', v_figures);
@@ -174,7 +177,13 @@ begin
             format('It was retired at %s; its rollback window is over.', v_version.retired_at),
             format('select vsync.resume_version(%L, %s), which brings it up to date; then activate it', embedding, v_target));
     end if;
-    return vsync_internal.serve(v_embedding, v_version, 'rollback', false, vsync_internal.coverage(v_version));
+    if v_version.paused then
+        perform vsync_internal.raise('VS403', format('version %s of "%s" is paused', v_target, embedding), 'Changes wait for it.',
+            format('select vsync.resume_version(%L, %s)', embedding, v_target));
+    end if;
+    -- counts nothing that could take long or fail: it must work in an emergency
+    return vsync_internal.serve(v_embedding, v_version, 'rollback', false, jsonb_build_object('waiting',
+        (select count(*) from vsync_internal.marks as m where m.version_id = v_version.id)));
 end
 $$;
 comment on function vsync_internal.rollback_version(name) is 'switches back';

@@ -30,11 +30,15 @@ declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_base vsync_internal.versions := vsync_internal.serving_version(embedding);
     v_model vsync_internal.models;
+    v_index jsonb := coalesce(options -> 'index', '{}');
     v_chunk jsonb := case when chunk is null then v_base.chunk when chunk = 'null' then null else chunk end;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
     perform vsync_internal.check_options(options, '{index}', 'options');
-    perform vsync_internal.check_index(coalesce(options -> 'index', '{}'));
+    perform vsync_internal.check_index(v_index);
+    -- parameters of another type of index mean nothing
+    v_index := case when v_index ->> 'type' <> v_base.index ->> 'type' then v_base.index - '{type,m,ef_construction,lists}'::text[] else v_base.index end || v_index;
+    perform vsync_internal.check_index(v_index);
     -- one at a time: the next number
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     if model is null then
@@ -48,7 +52,7 @@ begin
     end if;
     return jsonb_build_object(
         'version', (select max(v.version) + 1 from vsync_internal.versions as v where v.embedding = v_embedding.name),
-        'model_id', v_model.id, 'chunk', v_chunk, 'index', v_base.index || coalesce(options -> 'index', '{}'), 'options', v_embedding.options,
+        'model_id', v_model.id, 'chunk', v_chunk, 'index', v_index, 'options', v_embedding.options,
         -- as stored, qualified and with the names of today
         'document', coalesce(plan_version.document, rtrim(pg_get_viewdef(format('vsync_data.%I', v_base.data || '_document')::regclass), ';')));
 end

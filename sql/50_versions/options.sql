@@ -47,7 +47,7 @@ begin
         update vsync_internal.progress as p set refreshed_at = clock_timestamp()
         from vsync_internal.versions as v
         join vsync_internal.embeddings as e on e.name = v.embedding and e.options ? 'refresh_every'
-        where p.version_id = v.id and v.state <> 'dropped' and p.phase = 'done'
+        where p.version_id = v.id and v.state <> 'dropped' and v.following and p.phase = 'done'
             and p.refreshed_at <= clock_timestamp() - (e.options ->> 'refresh_every')::interval
         returning p.version_id)
     insert into vsync_internal.log (slot, version_id, op) select vsync_internal.slot(), d.version_id, 'R' from due as d;

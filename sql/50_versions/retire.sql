@@ -16,6 +16,8 @@ as $$
         select from pg_stat_get_activity(null) as a
         where a.backend_xmin is not null and version.retired_xid is not null and age(a.backend_xmin) >= age(version.retired_xid::xid)
             and a.pid <> pg_backend_pid())
+        -- until this transaction commits, every snapshot has the version being served
+        or version.retired_xid = pg_current_xact_id_if_assigned()
 $$;
 comment on function vsync_internal.is_seen(vsync_internal.versions) is 'whether a session holds a snapshot in which the version may still be the one that is served';
 
@@ -81,7 +83,7 @@ begin
     end if;
     if vsync_internal.is_seen(v_version) then
         perform vsync_internal.raise('VS404', format('version %s of "%s" may still be seen', version, embedding),
-            'A session holds a snapshot from before the version was retired.',
+            'A session holds a snapshot from before the version was retired, or this transaction retired it.',
             'select pid, xact_start, query from pg_stat_activity where backend_xmin is not null order by xact_start');
     end if;
     return vsync_internal.remove_version(v_version);
@@ -146,15 +148,21 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('pause or resume a version of "%s"', embedding));
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_version := vsync_internal.find_version(embedding, version);
-    update vsync_internal.versions as v set paused = pause_version.paused where v.id = v_version.id;
-    if not v_version.following and not paused then
+    update vsync_internal.versions as v set paused = pause_version.paused where v.id = v_version.id and v.paused <> pause_version.paused;
+    if not paused and v_version.paused then
+        -- what waited is a backlog by now: fresh changes go first, and the gate counts it
+        update vsync_internal.marks as m set lane = 1
+        from (select w.key from vsync_internal.marks as w where w.version_id = v_version.id and w.lane = 0 order by w.key for update) as w
+        where m.version_id = v_version.id and m.key = w.key;
+    end if;
+    if not paused and not v_version.following then
         -- what it missed is found by looking at every document
         update vsync_internal.versions as v set following = true, state = 'building' where v.id = v_version.id;
         update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_version.id;
         perform vsync_internal.sync_capture(d.relation) from (
             select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_version.id order by 1) as d;
     end if;
-    return v_version.paused <> paused or not v_version.following;
+    return v_version.paused <> paused or not paused and not v_version.following;
 end
 $$;
 comment on function vsync_internal.pause_version(name, int, boolean) is 'pauses or resumes; returns whether anything changed';
@@ -176,6 +184,50 @@ comment on function vsync.resume_version(name, int) is
 'Goes on with a paused version; one whose rollback window is over follows changes again and catches up. Returns whether there was anything to resume.
 Example: select vsync.resume_version(''product_search'', 2)';
 
+create function vsync_internal.settle_version(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms' -- readers queue behind who waits for the view
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(version.embedding);
+    v_ends timestamptz := version.retired_at + case when version.following then vsync_internal.period(v_embedding, 'rollback_window', '7 days')
+        else vsync_internal.period(v_embedding, 'retention', '30 days') end;
+    v_message text;
+begin
+    if version.state = 'building' then
+        if exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 2 and m.attempts = 0)
+            or exists (select from vsync_internal.pages as p where p.version_id = version.id) or vsync_internal.wants_index(version) then
+            return false;
+        end if;
+        update vsync_internal.versions as v set state = 'ready' where v.id = version.id and v.state = 'building';
+        return found;
+    end if;
+    if v_ends > clock_timestamp() or not version.following and vsync_internal.is_seen(version)
+        or not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(version.embedding)) then
+        return false;
+    end if;
+    -- it may have been rolled back to before the lock was ours
+    if not exists (select from vsync_internal.versions as v
+        where v.id = version.id and v.state = 'retired' and v.following = version.following and v.retired_at = version.retired_at) then
+        return false;
+    end if;
+    if version.following then
+        return vsync_internal.unfollow(version);
+    end if;
+    return vsync_internal.remove_version(version) is not null;
+exception when lock_not_available then
+    return false;
+when others then
+    -- what depends on its table, for instance: the other versions go on
+    get stacked diagnostics v_message = message_text;
+    update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = version.id;
+    return false;
+end
+$$;
+comment on function vsync_internal.settle_version(vsync_internal.versions) is 'moves one version on where it is time; what hinders it is kept as its last error';
+
 create function vsync_internal.settle_versions()
 returns bigint
 language plpgsql
@@ -184,34 +236,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version vsync_internal.versions;
-    v_embedding vsync_internal.embeddings;
     v_count bigint := 0;
 begin
     for v_version in
         select v.* from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
-        where v.state = 'building' and p.phase = 'done' or v.state = 'retired'
+        where v.state = 'building' and p.phase = 'done' and p.broken is null or v.state = 'retired' order by v.id
     loop
-        select * into v_embedding from vsync_internal.embeddings as e where e.name = v_version.embedding;
-        if v_version.state = 'building' then
-            continue when exists (select from vsync_internal.marks as m where m.version_id = v_version.id and m.lane = 2 and m.attempts = 0)
-                or exists (select from vsync_internal.pages as p where p.version_id = v_version.id) or vsync_internal.wants_index(v_version);
-            update vsync_internal.versions as v set state = 'ready' where v.id = v_version.id and v.state = 'building';
-        elsif v_version.following then
-            continue when v_version.retired_at + vsync_internal.period(v_embedding, 'rollback_window', '7 days') > clock_timestamp();
-            continue when not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(v_version.embedding));
-            perform vsync_internal.unfollow(v_version);
-        else
-            continue when v_version.retired_at + vsync_internal.period(v_embedding, 'retention', '30 days') > clock_timestamp()
-                or vsync_internal.is_seen(v_version)
-                or not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(v_version.embedding));
-            begin
-                set local lock_timeout = '100ms';
-                perform vsync_internal.remove_version(v_version);
-            exception when lock_not_available then
-                continue;
-            end;
-        end if;
-        v_count := v_count + 1;
+        v_count := v_count + vsync_internal.settle_version(v_version)::int;
     end loop;
     return v_count;
 end

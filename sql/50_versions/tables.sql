@@ -129,7 +129,8 @@ select v.embedding, v.version, v.label, v.state, v.paused, v.following, m.name a
     p.broken, v.created_at, v.retired_at
 from vsync_internal.versions as v
 join vsync_internal.models as m on m.id = v.model_id
-join vsync_internal.progress as p on p.version_id = v.id
+-- a dropped version has neither
+left join vsync_internal.progress as p on p.version_id = v.id
 left join vsync_internal.dependencies as d on d.version_id = v.id and d.number = 0;
 comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns of the root that matter, chunking, index; broken: why it is.
 Example: select embedding, version, state, model from vsync.versions';
