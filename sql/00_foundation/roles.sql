@@ -1,4 +1,5 @@
 -- Roles are cluster-wide and outlive the extension. vsync_sandbox owns nothing and is granted to nobody: owners' code is called from it.
+-- It may call what reads documents, which opens only to a ticket.
 do $$
 declare
     v_role text;
