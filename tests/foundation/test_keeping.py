@@ -111,6 +111,22 @@ def test_a_restored_installation_without_an_extension_does_too(
         _checked(db, restore(db, form))
 
 
+def test_a_restored_embedding_of_a_role_without_rights_goes_on(
+    db: Connection, tiny_model: Path, restore: Callable[..., Connection], make_role: Callable[..., str]
+) -> None:
+    owner = make_role("vsync_admin")
+    open_shop(db, tiny_model, owner=owner)
+    run(db, f"set role {owner}")
+    declare(db)
+    run(db, f"reset role; revoke vsync_admin from {owner}")
+    copy = restore(db, "custom")
+    copy.execute("update shop.products set title = 'restored'")
+    copy.execute("call vsync.work()")
+    assert rows(copy, "select distinct content from vsync_data.catalog_v1") == [("restored",)]
+    made_with = "select value from vsync_internal.secret"
+    assert rows(copy, made_with) != rows(db, made_with)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_marks_and_claims_at_dump_time_are_found_again_by_comparing(
     db: Connection, tiny_model: Path, restore: Callable[..., Connection], form: str
