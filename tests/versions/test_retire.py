@@ -216,7 +216,9 @@ def copy(shop: Connection, cluster: Cluster) -> Iterator[Callable[[], Connection
 
     def make() -> Connection:
         bindir = cluster.server.bindir
-        dump = subprocess.run([bindir / "pg_dump", "-d", cluster.dsn(shop.info.dbname)], check=True, capture_output=True)
+        dump = subprocess.run(
+            [bindir / "pg_dump", "-d", cluster.dsn(shop.info.dbname)], check=True, capture_output=True
+        )
         with psycopg.connect(cluster.dsn(), autocommit=True) as session:
             run(session, f'create database "{name}"')
         load = [bindir / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", cluster.dsn(name)]
@@ -231,9 +233,7 @@ def copy(shop: Connection, cluster: Cluster) -> Iterator[Callable[[], Connection
         run(session, f'drop database if exists "{name}" with (force)')
 
 
-def test_a_dump_in_the_middle_of_a_rollout_continues_it(
-    shop: Connection, copy: Callable[[], Connection]
-) -> None:
+def test_a_dump_in_the_middle_of_a_rollout_continues_it(shop: Connection, copy: Callable[[], Connection]) -> None:
     add_version(shop, model="other")
     work(shop)
     activate(shop, 2)

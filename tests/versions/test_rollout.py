@@ -242,7 +242,10 @@ def test_vectors_of_another_model_cannot_be_written_by_hand_and_are_found_where_
 ) -> None:
     add_version(shop, model="other")
     work(shop)
-    swap = "update vsync_data.catalog_v2 as b set embedding = a.embedding from vsync_data.catalog_v1 as a where a.id = b.id"
+    swap = (
+        "update vsync_data.catalog_v2 as b set embedding = a.embedding "
+        "from vsync_data.catalog_v1 as a where a.id = b.id"
+    )
     admin = connect(user=make_role("vsync_admin"))
     run(shop, f"grant usage on schema shop to {admin.info.user}; grant all on shop.products to {admin.info.user}")
     denied(admin, swap)
