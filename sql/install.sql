@@ -39,6 +39,7 @@
 \ir 50_versions/version.sql
 \ir 50_versions/add.sql
 \ir 50_versions/activate.sql
+\ir 50_versions/compare.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
 \ir 50_versions/set_capture.sql

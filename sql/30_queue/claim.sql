@@ -76,6 +76,34 @@ end
 $$;
 comment on function vsync_internal.renew(bigint) is 'extends a lease; false if it is lost';
 
+create function vsync_internal.twins(version vsync_internal.versions)
+returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_data name;
+    v_twins name[] := '{}';
+begin
+    for v_data in
+        select o.data from vsync_internal.versions as o
+        join vsync_internal.models as n on n.id = o.model_id
+        join vsync_internal.models as m on m.id = version.model_id and m.sha256 = n.sha256
+        where o.embedding = version.embedding and o.id <> version.id and o.state <> 'dropped' order by o.state = 'active' desc, o.version desc
+    loop
+        begin
+            execute format('lock table vsync_data.%I in access share mode', v_data);
+            v_twins := v_twins || v_data;
+        exception when undefined_table then
+            null; -- dropped a moment ago
+        end;
+    end loop;
+    return v_twins;
+end
+$$;
+comment on function vsync_internal.twins(vsync_internal.versions) is
+'vector tables of the embedding''s other versions whose model gives every text the same vector; they cannot be dropped before the transaction ends';
+
 create function vsync_internal.reserve(token bigint, hashes text[])
 returns table (hash text, state text)
 language plpgsql
@@ -98,8 +126,9 @@ begin
         where u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)
             where l.version_id = v_version.id and l.token <> reserve.token and l.until > clock_timestamp()));
     -- a statement later: what another claim published and let go in between is found here
-    execute format('select array(select u.h from unnest($1) as u (h) where exists '
-        '(select from vsync_data.%I as v where v.content_hash = decode(u.h, ''hex'')))', v_version.data)
+    execute format('select array(select u.h from unnest($1) as u (h) where %s)', (
+        select string_agg(format('exists (select from vsync_data.%I as v where v.content_hash = decode(u.h, ''hex''))', t.data), ' or ' order by i)
+        from unnest(v_version.data || vsync_internal.twins(v_version)) with ordinality as t (data, i)))
     into v_stored using hashes;
     update vsync_internal.leases as l set hashes = array(
         select u.h from unnest(reserve.hashes) as u (h) except select unnest(v_busy) except select unnest(v_stored))
@@ -111,4 +140,4 @@ begin
 end
 $$;
 comment on function vsync_internal.reserve(bigint, text[]) is
-'of texts by hash: which have a vector (stored), which another claim is embedding (busy); the rest are this claim''s';
+'of texts by hash: which have a vector here or in a version of the same model (stored), which another claim is embedding (busy); the rest are this claim''s';

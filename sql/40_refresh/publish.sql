@@ -39,7 +39,7 @@ begin
             join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
             where r.key = any ($2)),
         sourced as materialized (
-            select g.*, coalesce(g.vector::%2$s, (select v.embedding from vsync_data.%3$I as v where v.content_hash = g.content_hash limit 1)) as embedding
+            select g.*, coalesce(g.vector::%2$s, %7$s) as embedding
             from given as g),
         whole as materialized (
             select s.key from sourced as s group by s.key having bool_and(s.embedding is not null)),
@@ -64,7 +64,9 @@ begin
         from sourced as s where s.key in (select w.key from whole as w)
         $sql$,
         vsync_internal.key_values(vsync_internal.key_places(v_version.keys), 'r.key'), v_type, v_version.data, v_key_list,
-        vsync_internal.key_list(v_version.keys, 'v.%1$I = k.k%4$s', ' and '), vsync_internal.key_list(v_version.keys, 'k%4$s'))
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = k.k%4$s', ' and '), vsync_internal.key_list(v_version.keys, 'k%4$s'),
+        (select string_agg(format('(select v.embedding from vsync_data.%I as v where v.content_hash = g.content_hash limit 1)', t.data), ', ' order by i)
+            from unnest(v_version.data || vsync_internal.twins(v_version)) with ordinality as t (data, i)))
     into v_given, v_fresh, v_reused, v_truncated using rows, v_owned, token, v_version.id;
     if v_given is null then
         return 0;
@@ -79,5 +81,5 @@ end
 $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is
 'writes the vectors of documents that this claim still owns, drops chunks that are gone, finishes the marks: one transaction.
-rows: a JSON array, a chunk an object; vector null copies the vector of the same text.
+rows: a JSON array, a chunk an object; vector null copies the vector of the same text, from this version or another one of the same model.
 inferred, busy: texts sent to the model since the last publish, and the seconds it took. Returns the number of documents written';

@@ -122,6 +122,7 @@ create function vsync_internal.replace_view(embedding name)
 returns name
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' -- behind us wait all who read the view from now on
 as $$
 declare
     v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = embedding);

@@ -167,7 +167,11 @@ def test_search_finds_the_nearest(dsn: str, embedding: None):
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "doctor", "search", "worker", "demo", "audit", "impact", "model add", "embedding create"]
+    "command",
+    [
+        *("status", "doctor", "search", "worker", "demo", "audit", "impact", "model add", "embedding create"),
+        *(f"version {name}" for name in ("add", "list", "activate", "rollback", "drop", "compare")),
+    ],
 )
 def test_every_command_explains_itself(command: str):
     done = subprocess.run([*VSYNC, *command.split(), "--help"], capture_output=True, text=True, check=True)

@@ -139,13 +139,25 @@ def test_a_snapshot_taken_before_a_version_was_added_goes_on_with_its_own(
     old = connect()
     run(old, PREPARED)
     run(old, "begin isolation level repeatable read")
-    assert_serves(old, 1)
-    run(old, "deallocate all")
     assert rows(old, "select 1") == [(1,)]
     add_version(shop, model="wide")
     work(shop)
     activate(shop, 2)
     assert_serves(old, 1)
+
+
+def test_a_version_is_not_added_while_a_long_transaction_reads_the_view_and_nobody_queues_behind_it(
+    shop: Connection, connect: Callable[..., Connection]
+) -> None:
+    reader = connect()
+    run(reader, PREPARED)
+    run(reader, "begin")
+    assert_serves(reader, 1)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        add_version(shop)
+    assert rows(shop, "select version from vsync.versions") == [(1,)]
+    run(reader, "commit")
+    assert add_version(shop) == 2
 
 
 def test_a_switch_that_is_rolled_back_never_happened(shop: Connection) -> None:
@@ -165,7 +177,8 @@ def test_a_switch_waits_for_no_reader_and_no_reader_for_it(
     add_version(shop, model="other")
     work(shop)
     reader = connect()
-    run(reader, f"{PREPARED}; begin")
+    run(reader, PREPARED)
+    run(reader, "begin")
     assert_serves(reader, 1)
     run(shop, "set lock_timeout = '1s'; begin")
     activate(shop, 2)
@@ -229,7 +242,10 @@ def test_vectors_of_another_model_cannot_be_written_by_hand_and_are_found_where_
 ) -> None:
     add_version(shop, model="other")
     work(shop)
-    swap = "update vsync_data.catalog_v2 as b set embedding = a.embedding from vsync_data.catalog_v1 as a where a.id = b.id"
+    swap = (
+        "update vsync_data.catalog_v2 as b set embedding = a.embedding "
+        "from vsync_data.catalog_v1 as a where a.id = b.id"
+    )
     admin = connect(user=make_role("vsync_admin"))
     run(shop, f"grant usage on schema shop to {admin.info.user}; grant all on shop.products to {admin.info.user}")
     denied(admin, swap)

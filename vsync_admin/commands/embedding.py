@@ -1,12 +1,11 @@
 """`vsync embedding`: declaring embeddings and looking at them."""
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import console, emit, emit_json, say, table
@@ -32,15 +31,9 @@ def create(
     session: Session,
     name: Annotated[str, typer.Argument(help="Name of the embedding, and of the view that serves it.")],
     model: Annotated[str, typer.Option("--model", help="A registered model.")],
-    document: Annotated[
-        str | None, typer.Option("--document", metavar="SQL", help="The document query: the key, and a text content.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", help="File with the document query; - is standard input.", allow_dash=True)
-    ] = None,
-    chunk: Annotated[
-        str | None, typer.Option("--chunk", metavar="JSON", help='For example {"tokens": 200, "overlap": 20}.')
-    ] = None,
+    document: Document = None,
+    file: File = None,
+    chunk: Chunk = None,
     index: Annotated[str, typer.Option("--index", metavar="JSON", help="The vector index.")] = _INDEX,
     capture: Annotated[str, typer.Option("--capture", help="trigger or manual.")] = "trigger",
     if_not_exists: Annotated[bool, typer.Option("--if-not-exists", help="Nothing happens when it is there.")] = False,
@@ -49,13 +42,16 @@ def create(
 
     Exactly one of --document and --file says which rows and which text.
     """
+    query = read_document(document, file)
+    if query is None:
+        raise CommandError("give either --document or --file", code=ExitCode.USAGE)
     arguments = {
         "name": name,
-        "document": _document(document, file),
+        "document": query,
         "model": model,
         "capture": capture,
-        "chunk": _json(chunk, "--chunk"),
-        "index": _json(index, "--index"),
+        "chunk": check_json(chunk, "--chunk"),
+        "index": check_json(index, "--index"),
         "if_not_exists": if_not_exists,
     }
     with connect(session) as connection:
@@ -107,23 +103,3 @@ def _upright(row: Row) -> list[dict[str, object]]:
 
 def _text(value: object) -> str:
     return orjson.dumps(value).decode() if isinstance(value, (dict, list)) else str(value)
-
-
-def _document(document: str | None, file: Path | None) -> str:
-    if (document is None) == (file is None):
-        raise CommandError("give either --document or --file", code=ExitCode.USAGE)
-    if file is None:
-        return document or ""
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read {file}", detail=str(error), code=ExitCode.USAGE) from error
-
-
-def _json(text: str | None, option: str) -> str | None:
-    if text is not None:
-        try:
-            orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise CommandError(f"{option} is not JSON", detail=str(error), code=ExitCode.USAGE) from error
-    return text

@@ -1,0 +1,181 @@
+"""`vsync version`: another model, document or chunking, built beside the one that is served."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, LiteralString
+
+import orjson
+import typer
+
+from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
+from vsync_admin.connection import Row, Session, connect, takes_session
+from vsync_admin.errors import CommandError, ExitCode
+from vsync_admin.output import console, emit, say, table
+from vsync_admin.queries import load
+
+_EXISTS = "select from vsync_internal.find_embedding(%s::name)"
+_ACTIVATE = "select vsync.activate_version(%s::name, %s, %s) as version"
+_ROLLBACK = "select vsync.rollback_version(%s::name) as version"
+_DROP = "select vsync.drop_version(%s::name, %s) as version"
+_SHOWN = 60  # characters of a text in a table
+
+group = typer.Typer(help="Versions: change the model, document or chunking with no downtime.", no_args_is_help=True)
+
+Embedding = Annotated[str, typer.Argument(help="Name of the embedding.")]
+Version = Annotated[int, typer.Argument(help="Number of the version.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(group, name="version")
+
+
+@group.command()
+@takes_session
+def add(
+    session: Session,
+    embedding: Embedding,
+    model: Annotated[str | None, typer.Option("--model", help="A registered model.")] = None,
+    document: Document = None,
+    file: File = None,
+    chunk: Chunk = None,
+    index: Annotated[
+        str | None, typer.Option("--index", metavar="JSON", help='What differs, for example {"type": "ivfflat"}.')
+    ] = None,
+) -> None:
+    """Add a version beside the active one; workers fill it, and every change reaches both.
+
+    What is not given is as in the active version. --chunk null: one chunk a document.
+    """
+    given = check_json(index, "--index")
+    arguments = {
+        "embedding": embedding,
+        "model": model,
+        "document": read_document(document, file),
+        "chunk": check_json(chunk, "--chunk"),
+        "options": "{}" if given is None else orjson.dumps({"index": orjson.loads(given)}).decode(),
+    }
+    with connect(session) as connection:
+        rows = connection.execute(load("add_version"), arguments).fetchall()
+    emit(rows, as_json=session.json)
+    say(f"a worker fills it: vsync worker; then: vsync version activate {embedding} {rows[0]['version']}")
+
+
+@group.command("list")
+@takes_session
+def list_(
+    session: Session,
+    embedding: Annotated[str | None, typer.Argument(help="Name of the embedding; all without.")] = None,
+) -> None:
+    """List the live versions; how far each is, vsync status tells."""
+    with connect(session) as connection:
+        if embedding is not None:
+            connection.execute(_EXISTS, (embedding,))
+        rows = connection.execute(load("versions"), {"embedding": embedding}).fetchall()
+    emit(rows, as_json=session.json)
+
+
+@group.command()
+@takes_session
+def activate(
+    session: Session,
+    embedding: Embedding,
+    version: Version,
+    force: Annotated[bool, typer.Option("--force", help="Serve it whatever speaks against it; that is kept.")] = False,
+) -> None:
+    """Serve a version from the next statement on. Refused while documents lack vectors, or where the gate asks more."""
+    _switch(session, _ACTIVATE, embedding, version, force)
+
+
+@group.command()
+@takes_session
+def rollback(session: Session, embedding: Embedding) -> None:
+    """Serve the version again that was served before the last activation; nothing is embedded."""
+    _switch(session, _ROLLBACK, embedding)
+
+
+@group.command()
+@takes_session
+def drop(session: Session, embedding: Embedding, version: Version) -> None:
+    """Drop a version with its vectors; never the active one, nor the one that a rollback would serve."""
+    _switch(session, _DROP, embedding, version)
+
+
+@group.command()
+@takes_session
+def compare(
+    session: Session,
+    embedding: Embedding,
+    version_a: Annotated[int, typer.Argument(help="Number of a version.")],
+    version_b: Annotated[int, typer.Argument(help="Number of another one.")],
+    query: Annotated[list[str] | None, typer.Option("--query", help="A query. May be repeated.")] = None,
+    queries: Annotated[Path | None, typer.Option("--queries", help="File with a query a line.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Documents compared.")] = 10,
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Queries shown with both answers.")] = 3,
+) -> None:
+    """Answer queries by both versions, without their indexes, and say how far they agree, the worst queries first.
+
+    Without queries, 100 documents of the first version are the queries. --json prints every query with both answers.
+    """
+    arguments = {
+        "embedding": embedding,
+        "version_a": version_a,
+        "version_b": version_b,
+        "queries": _queries(query or [], queries),
+        "k": k,
+    }
+    with connect(session) as connection:
+        rows = connection.execute(load("compare_versions"), arguments).fetchall()
+    if session.json:
+        emit(rows, as_json=True)
+        return
+    emit([_scores(row) for row in rows], as_json=False)
+    for row in rows[:-1][:worst]:
+        title = _short(row["query"])
+        console().print()
+        console().print(table(_side_by_side(row, version_a, version_b), title=title))
+
+
+def _switch(session: Session, statement: LiteralString, *arguments: object) -> None:
+    with connect(session) as connection:
+        rows = connection.execute(statement, arguments).fetchall()
+    emit(rows, as_json=session.json)
+
+
+def _queries(given: list[str], file: Path | None) -> list[str] | None:
+    if file is not None:
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"cannot read {file}", detail=str(error), code=ExitCode.USAGE) from error
+        given = [*given, *(line for line in lines if line.strip())]
+        if not given:
+            raise CommandError(f"{file} holds no query", code=ExitCode.USAGE)
+    return given or None
+
+
+def _scores(row: Row) -> Row:
+    name = "mean" if row["query"] is None else _short(row["query"])
+    return {"query": name, **{figure: round(row[figure], 3) for figure in ("overlap", "rbo", "rank_shift")}}
+
+
+def _side_by_side(row: Row, version_a: int, version_b: int) -> Sequence[dict[str, object]]:
+    first: list[Row] = row["answers_a"] or []
+    second: list[Row] = row["answers_b"] or []
+    return [
+        {
+            "place": place + 1,
+            f"version {version_a}": _answer(first[place : place + 1]),
+            f"version {version_b}": _answer(second[place : place + 1]),
+        }
+        for place in range(max(len(first), len(second)))
+    ]
+
+
+def _answer(found: list[Row]) -> str:
+    return "".join(f"{orjson.dumps(one['key']).decode()} {_short(one['content'])}" for one in found)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
