@@ -14,6 +14,7 @@
 \ir 20_capture/wal.sql
 \ir 20_capture/wal_tables.sql
 \ir 20_capture/wal_read.sql
+\ir 20_capture/capture_body.sql
 \ir 20_capture/capture.sql
 \ir 30_queue/tables.sql
 \ir 30_queue/fold.sql

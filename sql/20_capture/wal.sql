@@ -123,7 +123,7 @@ begin
         remade = w.remade + (w.made_at is not null)::int, remade_at = case when w.made_at is not null then excluded.made_at end,
         reason = case when w.made_at is not null then v_fault end, error = null, retry_at = null;
     -- what was committed before the slot: every document is compared
-    update vsync_internal.progress as p set phase = 'root', after_key = null
+    update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1
     from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
     where v.id = p.version_id and e.capture = 'wal' and v.state <> 'dropped';
     perform set_config('synchronous_commit', 'local', true);

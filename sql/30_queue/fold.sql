@@ -66,10 +66,10 @@ begin
         v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at)
             + vsync_internal.mark(v_target.id, v_target.many_keys, v_generation, v_target.captured_at, 1);
         if v_target.refresh then
-            update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_target.id;
+            update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id;
             v_count := v_count + 1;
         elsif v_target.orphaned then
-            update vsync_internal.progress as p set phase = 'vectors', after_key = null where p.version_id = v_target.id and p.phase <> 'root';
+            update vsync_internal.progress as p set phase = 'vectors', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id and p.phase <> 'root';
             v_count := v_count + 1;
         end if;
         if v_target.truncated then

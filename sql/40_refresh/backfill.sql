@@ -40,8 +40,11 @@ begin
     exception when undefined_table or syntax_error then
         return 0;
     end;
-    select * into v_progress from vsync_internal.progress as p
-    where p.version_id = backfill.version_id and p.phase <> 'done' for update skip locked;
+    -- marks are locked before progress everywhere, so the cursor is read without a lock and moved only if nobody set it back meanwhile
+    if not pg_try_advisory_xact_lock(hashtext('vsync backfill'), version_id) then
+        return 0;
+    end if;
+    select * into v_progress from vsync_internal.progress as p where p.version_id = backfill.version_id and p.phase <> 'done';
     if not found then
         return 0;
     end if;
@@ -62,7 +65,7 @@ begin
     update vsync_internal.progress as p
     set retry_at = null, after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
         phase = case when cardinality(v_keys) = max_keys then p.phase when p.phase = 'root' then 'vectors' else 'done' end
-    where p.version_id = backfill.version_id;
+    where p.version_id = backfill.version_id and p.restarts = v_progress.restarts;
     return cardinality(v_keys) + 1;
 end
 $$;

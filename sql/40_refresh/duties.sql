@@ -14,7 +14,7 @@ begin
         if not found then
             return false;
         end if;
-        update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
+        update vsync_internal.progress set phase = 'root', after_key = null, restarts = restarts + 1, retry_at = null;
         return true;
     end if;
     -- transaction ids of another cluster mean nothing here; every row is looked at again instead
@@ -23,7 +23,7 @@ begin
     delete from vsync_internal.leases;
     delete from vsync_internal.marks;
     update vsync_internal.fold_state set snapshot = null;
-    update vsync_internal.progress set phase = 'root', after_key = null, retry_at = null;
+    update vsync_internal.progress set phase = 'root', after_key = null, restarts = restarts + 1, retry_at = null;
     -- no snapshot here is older than the restore
     update vsync_internal.versions set retired_xid = null where retired_xid is not null;
     delete from vsync_internal.identity;

@@ -24,8 +24,6 @@ begin
     v_type := format('%I.vector', vsync_internal.vector_schema());
     -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
-    update vsync_internal.progress as p set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy
-    where p.version_id = v_version.id and inferred > 0;
     v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
     v_owned := array(
         select m.key from vsync_internal.marks as m
@@ -68,15 +66,13 @@ begin
         (select string_agg(format('(select v.embedding from vsync_data.%I as v where v.content_hash = g.content_hash limit 1)', t.data), ', ' order by i)
             from unnest(v_version.data || vsync_internal.twins(v_version)) with ordinality as t (data, i)))
     into v_given, v_fresh, v_reused, v_truncated using rows, v_owned, token, v_version.id;
-    if v_given is null then
-        return 0;
-    end if;
     perform vsync_internal.settle(token, v_version.id, v_given);
     update vsync_internal.progress as p
-    set embedded_total = p.embedded_total + v_fresh, reused_total = p.reused_total + v_reused,
-        truncated_total = p.truncated_total + v_truncated, retry_at = null
-    where p.version_id = v_version.id;
-    return cardinality(v_given);
+    set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy, embedded_total = p.embedded_total + v_fresh,
+        reused_total = p.reused_total + v_reused, truncated_total = p.truncated_total + v_truncated,
+        retry_at = case when v_given is null then p.retry_at end
+    where p.version_id = v_version.id and (inferred > 0 or v_given is not null);
+    return coalesce(cardinality(v_given), 0);
 end
 $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is

@@ -158,7 +158,7 @@ begin
     if not paused and not v_version.following then
         -- what it missed is found by looking at every document
         update vsync_internal.versions as v set following = true, state = 'building' where v.id = v_version.id;
-        update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = v_version.id;
+        update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = v_version.id;
         perform vsync_internal.sync_capture(d.relation) from (
             select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_version.id order by 1) as d;
     end if;

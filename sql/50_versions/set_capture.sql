@@ -85,7 +85,7 @@ begin
     update vsync_internal.dependencies as d set feed_id = null where d.version_id = any (v_ids);
     perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
     -- what the old mode had captured and nobody has folded yet
-    update vsync_internal.progress as p set phase = 'root', after_key = null where p.version_id = any (v_ids);
+    update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = any (v_ids);
     return embedding;
 end
 $$;

@@ -62,6 +62,7 @@ create table vsync_internal.progress (
     version_id int primary key,
     phase text not null default 'root' check (phase in ('root', 'vectors', 'done')),
     after_key text,
+    restarts int not null default 0,
     broken text,
     retry_at timestamptz,
     refreshed_at timestamptz not null default now(),

@@ -32,12 +32,6 @@ _MARK_UPDATE = (
 _ROTATE_LOCK = "execute format('lock table vsync_internal.%I in access exclusive mode nowait', 'log_' || v_slot);"
 _SECOND_LOOK = "if not v_left then"
 _REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id)"
-_OLD_KEYS = """v_keys := (select array_agg(%3$s) from old_rows as o
-                where not exists (select from new_rows as n where %6$s));"""
-_OLD_MOVED = (
-    "select %3$s from old_rows as o\n                where not exists "
-    "(select from new_rows as n where row(%8$s)::record operator(pg_catalog.*=) row(%7$s)::record)"
-)
 _OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
 _NO_TICKET = "(ticket = vsync_internal.ticket(data)) is not true"
 _SKIPPED = """raise notice 'embedding "%" already exists, skipping', name;
@@ -267,16 +261,16 @@ LOG = (
         "backfill before the capture has committed",
         _LOG + "test_a_row_written_before_the_capture_commits_is_found_by_the_backfill",
         "create_embedding(name,text,int,text,jsonb,jsonb,jsonb,jsonb)",
-        "perform vsync_internal.sync_capture(v_root);",
+        "perform vsync_internal.sync_capture(d.relation)",
         "perform vsync_internal.backfill(v.id), vsync_internal.backfill(v.id) from vsync_internal.versions as v; "
-        "update vsync_internal.progress set phase = 'done'; perform vsync_internal.sync_capture(v_root);",
+        "update vsync_internal.progress set phase = 'done'; perform vsync_internal.sync_capture(d.relation)",
     ),
     Mutation(
         "adopt() trusts transaction ids of another cluster",
         _LOG + "test_a_restored_database_starts_over_instead_of_trusting_old_transaction_ids",
         "adopt",
-        "if not vsync_internal.is_restored() or",
-        "if true or",
+        "if not vsync_internal.is_restored() then",
+        "if true then",
     ),
 )
 
@@ -285,35 +279,49 @@ CAPTURE = (
         Mutation(
             f"capture compares with =, {rows} rows",
             f"{_CAPTURE}test_equal_values_that_render_differently_are_a_change[{rows}]",
-            "capture_body",
+            function,
             find,
             put,
         )
-        for rows, find, put in (
-            (1, "row(%5$s)::record *<> row(%4$s)::record", "row(%5$s) is distinct from row(%4$s)"),
-            (3, "row(%5$s)::record operator(pg_catalog.*=) row(%4$s)::record", "row(%5$s) = row(%4$s)"),
+        for rows, function, find, put in (
+            (1, "differs", "' *<> '", "' <> '"),
+            (3, "feed_body", "operator(pg_catalog.*=)", "operator(pg_catalog.=)"),
         )
+    ),
+    Mutation(
+        "a dependency's old tuple is not followed",
+        "promise/test_join_histories.py::test_every_shape_is_followed_link_by_link[trigger-children]",
+        "feed_body",
+        "else array_remove(array[v_one.old_%2$s, v_one.new_%2$s], null) end",
+        "else array[v_one.new_%2$s] end",
+    ),
+    Mutation(
+        "an emptied dependency refreshes nothing",
+        "promise/test_join_histories.py::test_every_shape_is_followed_link_by_link[trigger-children]",
+        "fold",
+        "or l.op = 'T' and d.number > 0",
+        "",
     ),
     Mutation(
         "capture misses a changed key, one row",
         _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[1]",
-        "capture_body",
-        "elsif not v_several and not v_moved then",
-        "elsif not v_several then",
+        "feed_body",
+        "else array_remove(array[v_one.old_%2$s, v_one.new_%2$s], null) end",
+        "else array[v_one.new_%2$s] end",
     ),
     Mutation(
         "capture misses a changed key, several rows",
         _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[3]",
-        "capture_body",
-        _OLD_MOVED,
-        "select %3$s from old_rows as o where false",
+        "feed_body",
+        "select %4$s from old_rows as o where not exists (select from new_rows as n where %5$s)",
+        "select %4$s from old_rows as o where false",
     ),
     Mutation(
         "capture misses a changed key, many rows",
         _CAPTURE + "test_a_changed_key_is_a_delete_and_an_insert[1500]",
-        "capture_body",
-        _OLD_KEYS,
-        "",
+        "bulk_update",
+        "where o.keys is distinct from n.keys",
+        "where false",
     ),
     Mutation(
         "capture pins no output settings",
