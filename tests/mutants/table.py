@@ -556,4 +556,40 @@ WAL = (
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT, *WAL)
+_SERVED_MODEL = "where s.embedding = serving_model.embedding;"
+_REMEMBERED = """
+    v_model_id := coalesce(nullif(current_setting('vsync.remembered', true), '')::int, v_model_id);
+    perform set_config('vsync.remembered', v_model_id::text, false);"""
+
+VERSIONS = (
+    Mutation(
+        "the query side remembers the version across a switch",
+        "versions/test_switching.py::test_no_reader_sees_two_versions_or_misses_a_document",
+        "serving_model",
+        _SERVED_MODEL,
+        _SERVED_MODEL + _REMEMBERED,
+    ),
+    Mutation(
+        "the serving view without its filter by version",
+        "versions/test_switching.py::test_no_reader_sees_two_versions_or_misses_a_document",
+        "replace_view",
+        "'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)'",
+        "'where length(%L) > 0'",
+    ),
+    Mutation(
+        "a version is dropped although a snapshot sees it",
+        "versions/test_retire.py::test_a_version_that_an_open_snapshot_sees_being_served_is_not_dropped",
+        "is_seen",
+        "a.pid <> pg_backend_pid()",
+        "false",
+    ),
+    Mutation(
+        "a version that catches up passes the gate",
+        "versions/test_retire.py::test_a_version_that_stopped_following_catches_up_where_asked",
+        "check_gate",
+        "('it is still catching up', version.retired_at is not null and version.state = 'building')",
+        "('it is still catching up', false)",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS)
