@@ -65,9 +65,11 @@ def package_texts(count: int) -> list[str]:
     stanzas = Path("/var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n")
     if len(stanzas) <= count and shutil.which("apt-cache"):
         # a bare machine has installed few
-        known = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout.split("\n\n")
+        printed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+        known = printed.split("\n\n")
         stanzas += known[:: max(1, len(known) // (2 * count))]
-    fields = [re.search(r"^Package: (.*)$.*?^Description(?:-en)?: (.*(?:\n .*)*)", text, re.M | re.S) for text in stanzas]
+    pattern = re.compile(r"^Package: (.*)$.*?^Description(?:-en)?: (.*(?:\n .*)*)", re.M | re.S)
+    fields = [pattern.search(text) for text in stanzas]
     texts = [f"{match[1]}: {match[2]}" for match in fields if match]
     assert len(texts) >= count, "the machine's package catalogue is too small: run apt-get update"
     return texts[:count]
