@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,11 +61,17 @@ def write_tiny_model(
 
 
 def package_texts(count: int) -> list[str]:
-    """Return the names and descriptions of packages this machine has installed, as real texts of mixed length."""
+    """Return the names and descriptions of packages this machine knows, as real texts of mixed length."""
     stanzas = Path("/var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n")
-    fields = [re.search(r"^Package: (.*)$.*?^Description: (.*(?:\n .*)*)", text, re.M | re.S) for text in stanzas]
+    if len(stanzas) <= count and shutil.which("apt-cache"):
+        # a bare machine has installed few
+        printed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+        known = printed.split("\n\n")
+        stanzas += known[:: max(1, len(known) // (2 * count))]
+    pattern = re.compile(r"^Package: (.*)$.*?^Description(?:-en)?: (.*(?:\n .*)*)", re.M | re.S)
+    fields = [pattern.search(text) for text in stanzas]
     texts = [f"{match[1]}: {match[2]}" for match in fields if match]
-    assert len(texts) >= count, "the machine's package catalogue is too small"
+    assert len(texts) >= count, "the machine's package catalogue is too small: run apt-get update"
     return texts[:count]
 
 

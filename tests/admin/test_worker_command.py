@@ -1,6 +1,7 @@
 """`vsync worker`: keeps sessions alive, loses nothing, ends cleanly."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_a_killed_worker_process_is_replaced(start: Start, notes: None, db: Conn
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
     workers = [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
     assert len(workers) == 2
-    subprocess.run(["kill", "-KILL", str(workers[0])], check=True)
+    os.kill(workers[0], signal.SIGKILL)
     db.execute("update public.notes set body = 'changed ' || id")
     eventually(lambda: fresh(db))
     eventually(lambda: len(pids(db)) >= 2)
