@@ -26,6 +26,7 @@ def signals_blocked() -> Generator[None]:
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else a thread of ONNX Runtime reports to its makers
 with signals_blocked():
     import numpy as np
     import onnxruntime as ort
