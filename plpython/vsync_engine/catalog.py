@@ -103,14 +103,16 @@ class Function:
 class Query:
     """A stored query: the document's, or that of a view that it reads.
 
-    name: as written in SQL. depends: (relation oid, column name) as pg_depend has them. From the query tree:
-    whole_row, whether it refers to some row as a whole; aggregating and windowed, how many of its SELECTs have
-    aggregates and window functions; multiplying, whether its select list calls a set-returning function.
+    name: as written in SQL. quoted: the text with all names quoted. depends: (relation oid, column name) as pg_depend
+    has them. From the query tree: whole_row, whether it refers to some row as a whole; aggregating and windowed, how
+    many of its SELECTs have aggregates and window functions; multiplying, whether its select list calls a set-returning
+    function.
     """
 
     oid: int
     name: str
     text: str
+    quoted: str
     depends: frozenset[tuple[int, str]]
     whole_row: bool
     aggregating: int
@@ -194,6 +196,7 @@ def _query(facts: Mapping[str, Any], name: str) -> Query:
         oid=facts["oid"],
         name=name,
         text=facts["text"],
+        quoted=facts["quoted"],
         depends=frozenset((row["relation"], row["column"]) for row in facts["depends"]),
         whole_row=facts["whole_row"],
         aggregating=facts["aggregating"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import sqlglot
 from sqlglot import exp
@@ -38,7 +38,7 @@ def original(text: str, what: str = "document query") -> exp.Expr:
 def stored(query: Query) -> exp.Select:
     """The tree of a stored query; VS203 for what is not understood, and for shapes that are not supported."""
     try:
-        statements = _parse(query.text)
+        statements = _parse_stored(query)
     except SqlglotError as error:
         raise EngineError(
             "document query has an expression that is not understood",
@@ -51,6 +51,16 @@ def stored(query: Query) -> exp.Select:
         raise unsupported(refusal.what, query, refusal.node, refusal.hint, refusal.words)
     assert isinstance(statements[0], exp.Select)
     return statements[0]
+
+
+def _parse_stored(query: Query) -> list[exp.Expr]:
+    try:
+        return _parse(query.text)
+    except SqlglotError:
+        # from version 16 on the server leaves a column called "drop" bare, which the parser takes for a command
+        with suppress(SqlglotError):
+            return _parse(query.quoted)
+        raise
 
 
 @contextmanager

@@ -1,3 +1,13 @@
+create or replace function vsync_internal.quoted_query(document regclass)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = on
+as $$ select pg_get_viewdef(document, true) $$;
+comment on function vsync_internal.quoted_query(regclass) is
+'the query of a view with all names quoted';
+
 -- What the analysis of a document needs to know about the stored view that holds its query, and about every view behind
 -- it. The rules' query trees (ev_action) are read for what pg_depend leaves out: built-in functions, whole rows, current_user and such.
 create or replace function vsync_internal.document_catalog(document regclass, options jsonb default '{}')
@@ -189,6 +199,7 @@ query_facts as (
     select r.query, jsonb_build_object(
         'oid', r.query::bigint,
         'text', pg_get_viewdef(r.query, true),
+        'quoted', vsync_internal.quoted_query(r.query),
         'depends', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'relation', d.refobjid::bigint, 'column', a.attname, 'number', d.refobjsubid

@@ -129,7 +129,7 @@ def test_edits_change_few_chunks_on_average(tokenizer: Tokenizer, joint: str, un
     for place in range(0, len(before), len(before) // 12):
         after = [*before[:place], before[place] + " more of it, in nine words than there were", *before[place + 1 :]]
         news.append(changed(tokenizer, joint.join(before), joint.join(after), 50, 5)[0])
-    assert sum(news) / len(news) <= 5
+    assert sum(news) / len(news) <= 6
 
 
 def test_repeated_lines_and_one_endless_word(tokenizer: Tokenizer) -> None:

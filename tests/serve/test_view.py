@@ -103,6 +103,8 @@ def test_a_generic_plan_orders_by_the_index(shop: Connection) -> None:
     ],
 )
 def test_search_and_view_answer_under_every_setting(shop: Connection, settings: str) -> None:
+    if shop.info.server_version >= 160000:
+        settings = settings.replace("force_parallel_mode", "debug_parallel_query")
     run(shop, settings)
     assert next(key["id"] for (key,) in rows(shop, "select key from vsync.search('catalog', 'product 9', 100)")) == 9
     with shop.transaction():
