@@ -105,10 +105,10 @@ def test_functions_of_the_author_call_nothing_by_an_unqualified_name(db: Connect
     for (body,) in bodies:
         text = re.sub(r"'(?:[^']|'')*'", "''", body)
         assert set(re.findall(r"(?<![\w.])(\w+)\(", text)) <= {"operator"}, body
-    assert set(re.findall(r"::(\w+)(?!\w*\.)\b", text)) <= {"pg_catalog"}
-    assert set(re.findall(r"\s(->>?|\|\||[@?]\S*|<>|<|>|~)\s", text)) == set()
-    types = re.findall(r"^    v_\w+ (\w+)", body, re.M)
-    assert set(types) <= {"pg_catalog", "vsync_internal"}
+        assert set(re.findall(r"::(\w+)(?!\w*\.)\b", text)) <= {"pg_catalog"}
+        assert set(re.findall(r"\s(->>?|\|\||[@?]\S*|<>|<|>|~)\s", text)) == set()
+        types = re.findall(r"^    v_\w+ (\w+)", body, re.M)
+        assert set(types) <= {"pg_catalog", "vsync_internal"}
 
 
 def test_the_workers_statements_name_everything_with_its_schema() -> None:
