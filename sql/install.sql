@@ -29,6 +29,7 @@
 \ir 40_refresh/index.sql
 \ir 40_refresh/duties.sql
 \ir 40_refresh/python.sql
+\ir 50_versions/quoted_query.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
 \ir 50_versions/dependencies.sql

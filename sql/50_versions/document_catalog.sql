@@ -1,13 +1,3 @@
-create or replace function vsync_internal.quoted_query(document regclass)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-set quote_all_identifiers = on
-as $$ select pg_get_viewdef(document, true) $$;
-comment on function vsync_internal.quoted_query(regclass) is
-'the query of a view with all names quoted';
-
 -- What the analysis of a document needs to know about the stored view that holds its query, and about every view behind
 -- it. The rules' query trees (ev_action) are read for what pg_depend leaves out: built-in functions, whole rows, current_user and such.
 create or replace function vsync_internal.document_catalog(document regclass, options jsonb default '{}')
