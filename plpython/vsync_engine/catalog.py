@@ -19,6 +19,9 @@ _KEY_WORDS = frozenset(
         *("order", "overlay", "placing", "position", "precision", "primary", "setof", "similar"),
         *("substring", "symmetric", "system_user", "to", "trailing", "treat", "trim", "user", "verbose"),
         *("xmlattributes", "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlnamespaces"),
+        # from 16 and 17 on
+        *("json", "json_array", "json_arrayagg", "json_exists", "json_object", "json_objectagg", "json_query"),
+        *("json_scalar", "json_serialize", "json_table", "json_value", "merge_action", "system_user"),
         *("xmlparse", "xmlpi", "xmlroot", "xmlserialize", "xmltable"),
     }
 )
