@@ -39,13 +39,24 @@ def test_a_document_that_cannot_be_rendered_is_parked_until_retried(items: Conne
     assert set(stored(items)) == {key for key in range(1, 51) if key % 10}
     assert {row[3] for row in items.execute(FAILURES).fetchall()} == {"22012"}
     assert all(row[1:3] == (3, True) for row in items.execute(FAILURES).fetchall())
+    items.execute("set session_replication_role = replica")  # nobody notices that the function is another one
     run(items, HEAL)
+    items.execute("reset session_replication_role")
     items.execute("call vsync.work()")
     assert len(stored(items)) == 45, "parked is parked"
     assert scalar(items, "select vsync.retry('found', '10')") == 1
     items.execute("call vsync.work()")
     assert len(stored(items)) == 46
     assert scalar(items, "select vsync.retry('found')") == 4
+    assert_at_rest(items)
+
+
+def test_a_function_that_is_replaced_has_its_documents_looked_at_again(items: Connection) -> None:
+    run(items, DIVIDE)
+    items.execute("call vsync.work()")
+    run(items, HEAL)
+    items.execute("call vsync.work()")
+    assert len(stored(items)) == 50
     assert_at_rest(items)
 
 
