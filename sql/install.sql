@@ -41,6 +41,7 @@
 \ir 50_versions/version.sql
 \ir 50_versions/add.sql
 \ir 50_versions/activate.sql
+\ir 50_versions/judgements.sql
 \ir 50_versions/compare.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
