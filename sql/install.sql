@@ -40,6 +40,9 @@
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
 \ir 50_versions/add.sql
+\ir 50_versions/calls.sql
+\ir 50_versions/experiments.sql
+\ir 50_versions/outcomes.sql
 \ir 50_versions/activate.sql
 \ir 50_versions/judgements.sql
 \ir 50_versions/compare.sql
