@@ -74,10 +74,12 @@ create table vsync_internal.progress (
     skipped_total bigint not null default 0,
     reused_total bigint not null default 0,
     truncated_total bigint not null default 0,
-    failed_total bigint not null default 0
+    failed_total bigint not null default 0,
+    recall float8,
+    recall_at timestamptz
 ) with (fillfactor = 50);
 comment on table vsync_internal.progress is
-'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors and counters of a version';
+'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors, counters and the estimated recall of the index of a version';
 
 -- Read by the serving views under the statement's snapshot: activating a version updates one row here.
 create table vsync_internal.serving (
