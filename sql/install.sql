@@ -43,6 +43,7 @@
 \ir 50_versions/version.sql
 \ir 50_versions/add.sql
 \ir 50_versions/activate.sql
+\ir 50_versions/judgements.sql
 \ir 50_versions/compare.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
@@ -58,6 +59,7 @@
 \ir 80_observe/stat_embeddings.sql
 \ir 80_observe/stat_queue.sql
 \ir 80_observe/recall.sql
+\ir 80_observe/stat_versions.sql
 \ir 80_observe/stat_capture.sql
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql

@@ -63,7 +63,11 @@ begin
             else vsync_internal.call_missing(v_version.data, v_keys, vsync_internal.ticket(v_version.data)) end,
         nextval('vsync_internal.generation'), clock_timestamp(), 2);
     update vsync_internal.progress as p
-    set retry_at = null, after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
+    set retry_at = null,
+        backfilled = case v_progress.phase when 'root' then cardinality(v_keys) + case when v_progress.after_key is null then 0 else p.backfilled end
+            else p.backfilled end,
+        backfill_started_at = case when v_progress.phase = 'root' and v_progress.after_key is null then clock_timestamp() else p.backfill_started_at end,
+        after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
         phase = case when cardinality(v_keys) = max_keys then p.phase when p.phase = 'root' then 'vectors' else 'done' end
     where p.version_id = backfill.version_id and p.restarts = v_progress.restarts;
     return cardinality(v_keys) + 1;

@@ -70,6 +70,7 @@ begin
     update vsync_internal.progress as p
     set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy, embedded_total = p.embedded_total + v_fresh,
         reused_total = p.reused_total + v_reused, truncated_total = p.truncated_total + v_truncated,
+        rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_given), clock_timestamp()), rate_at = clock_timestamp(),
         retry_at = case when v_given is null then p.retry_at end
     where p.version_id = v_version.id and (inferred > 0 or v_given is not null);
     return coalesce(cardinality(v_given), 0);

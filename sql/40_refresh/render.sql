@@ -58,7 +58,10 @@ begin
     end if;
     if v_same is not null then
         perform vsync_internal.settle(token, v_version.id, v_same);
-        update vsync_internal.progress as p set skipped_total = p.skipped_total + cardinality(v_same) where p.version_id = v_version.id;
+        update vsync_internal.progress as p
+        set skipped_total = p.skipped_total + cardinality(v_same),
+            rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_same), clock_timestamp()), rate_at = clock_timestamp()
+        where p.version_id = v_version.id;
     end if;
     return query
     select * from unnest(v_changed, v_contents, v_hashes);

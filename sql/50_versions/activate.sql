@@ -36,12 +36,18 @@ declare
     v_figures jsonb := vsync_internal.coverage(version);
     v_broken text := (select p.broken from vsync_internal.progress as p where p.version_id = version.id);
     v_overlap numeric;
+    v_ndcg numeric;
 begin
     if v_gate ? 'overlap' then
         select (c.figures ->> 'overlap')::numeric into v_overlap from vsync_internal.comparisons as c
         where c.embedding = embedding.name and c.versions @> array[version.version, (vsync_internal.serving_version(embedding.name)).version]
         order by c.at desc limit 1;
         v_figures := v_figures || jsonb_build_object('overlap', v_overlap);
+    end if;
+    if v_gate ? 'ndcg' then
+        select (c.figures #>> array['ndcg', version.version::text])::numeric into v_ndcg from vsync_internal.comparisons as c
+        where c.embedding = embedding.name and c.figures -> 'ndcg' ? version.version::text order by c.at desc limit 1;
+        v_figures := v_figures || jsonb_build_object('ndcg', v_ndcg);
     end if;
     return v_figures || jsonb_build_object('refused', coalesce((select string_agg(r.reason, '; ') from (values
         (format('it is broken: %s', v_broken), v_broken is not null),
@@ -54,7 +60,10 @@ begin
         ('its index is not built yet', version.index ->> 'type' <> 'none' and not vsync_internal.has_index(version)),
         (case when v_overlap is null then format('it was not compared with the active version, and an overlap of %s is asked for', v_gate ->> 'overlap')
             else format('overlap at k is %s of %s', v_overlap, v_gate ->> 'overlap') end,
-            v_gate ? 'overlap' and coalesce(v_overlap < (v_gate ->> 'overlap')::numeric, true))) as r (reason, applies)
+            v_gate ? 'overlap' and coalesce(v_overlap < (v_gate ->> 'overlap')::numeric, true)),
+        (case when v_ndcg is null then format('it was not compared by judged queries, and an nDCG of %s is asked for', v_gate ->> 'ndcg')
+            else format('nDCG at k is %s of %s', v_ndcg, v_gate ->> 'ndcg') end,
+            v_gate ? 'ndcg' and coalesce(v_ndcg < (v_gate ->> 'ndcg')::numeric, true))) as r (reason, applies)
         where r.applies), ''));
 end
 $$;

@@ -46,7 +46,8 @@ $$;
 comment on function vsync_internal.sample_queries(vsync_internal.versions, int) is 'texts of documents that serve as queries';
 
 create function vsync_internal.compare_versions(embedding name, version_a int, version_b int, queries text[], k int)
-returns table (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb)
+returns table (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb,
+    ndcg_a float8, ndcg_b float8, recall_a float8, recall_b float8)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -65,7 +66,8 @@ begin
             version_a, version_b, coalesce(compare_versions.k::text, 'null'), coalesce(cardinality(queries), 0)),
             'Compare two versions, k 1 to 1000, with at most 1000 queries.');
     end if;
-    v_queries := array(select distinct u.q from unnest(coalesce(queries, vsync_internal.sample_queries(v_a, 100))) as u (q) where u.q <> '' order by 1);
+    v_queries := array(select distinct u.q from unnest(
+        coalesce(queries, vsync_internal.judged_queries(v_embedding.name, 1000), vsync_internal.sample_queries(v_a, 100))) as u (q) where u.q <> '' order by 1);
     if cardinality(v_queries) = 0 then
         perform vsync_internal.raise('VS001', 'there is nothing to compare with', format('No query has text, and version %s no document.', version_a),
             'Give queries => array[''…''], or call vsync.work() first.');
@@ -92,26 +94,36 @@ begin
             'answers_a', (select jsonb_agg(jsonb_build_object('key', a.key, 'content', left(a.content, 200), 'distance', a.distance) order by a.place)
                 from a where a.query = s.query),
             'answers_b', (select jsonb_agg(jsonb_build_object('key', b.key, 'content', left(b.content, 200), 'distance', b.distance) order by b.place)
-                from b where b.query = s.query)))
-    into v_results from scored as s;
+                from b where b.query = s.query),
+            'ndcg_a', ja.ndcg, 'ndcg_b', jb.ndcg, 'recall_a', ja.recall, 'recall_b', jb.recall))
+    into v_results from scored as s
+    cross join lateral vsync_internal.score(v_embedding.name, s.query, array(select a.key from a where a.query = s.query order by a.place), k) as ja
+    cross join lateral vsync_internal.score(v_embedding.name, s.query, array(select b.key from b where b.query = s.query order by b.place), k) as jb;
     select jsonb_build_object('queries', count(*), 'k', k, 'overlap', round(avg(r.overlap)::numeric, 6), 'rbo', round(avg(r.rbo)::numeric, 6),
-        'rank_shift', round(avg(r.rank_shift)::numeric, 6))
-    into v_figures from jsonb_to_recordset(v_results) as r (overlap float8, rbo float8, rank_shift float8);
+            'rank_shift', round(avg(r.rank_shift)::numeric, 6))
+        || case when count(r.ndcg_a) = 0 then '{}' else jsonb_build_object('judged', count(r.ndcg_a),
+            'ndcg', jsonb_build_object(version_a, round(avg(r.ndcg_a)::numeric, 6), version_b, round(avg(r.ndcg_b)::numeric, 6)),
+            'recall', jsonb_build_object(version_a, round(avg(r.recall_a)::numeric, 6), version_b, round(avg(r.recall_b)::numeric, 6))) end
+    into v_figures from jsonb_to_recordset(v_results) as r (overlap float8, rbo float8, rank_shift float8, ndcg_a float8, ndcg_b float8, recall_a float8, recall_b float8);
     -- the gate believes its owner only
     if pg_has_role(session_user, v_embedding.owner, 'member') then
         insert into vsync_internal.comparisons (embedding, versions, figures) values (v_embedding.name, array[version_a, version_b], v_figures);
     end if;
     return query
-    select r.* from jsonb_to_recordset(v_results) as r (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb)
+    select r.* from jsonb_to_recordset(v_results) as r (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb,
+        ndcg_a float8, ndcg_b float8, recall_a float8, recall_b float8)
     order by r.rbo, r.overlap, r.query;
     return query
-    select null::text, (v_figures ->> 'overlap')::float8, (v_figures ->> 'rbo')::float8, (v_figures ->> 'rank_shift')::float8, null::jsonb, null::jsonb;
+    select null::text, (v_figures ->> 'overlap')::float8, (v_figures ->> 'rbo')::float8, (v_figures ->> 'rank_shift')::float8, null::jsonb, null::jsonb,
+        (v_figures #>> array['ndcg', version_a::text])::float8, (v_figures #>> array['ndcg', version_b::text])::float8,
+        (v_figures #>> array['recall', version_a::text])::float8, (v_figures #>> array['recall', version_b::text])::float8;
 end
 $$;
 comment on function vsync_internal.compare_versions(name, int, int, text[], int) is 'the rows of vsync.compare_versions(); keeps the figures for the gate where the owner asks';
 
 create function vsync.compare_versions(embedding name, version_a int, version_b int, queries text[] default null, k int default 10)
-returns table (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb)
+returns table (query text, overlap float8, rbo float8, rank_shift float8, answers_a jsonb, answers_b jsonb,
+    ndcg_a float8, ndcg_b float8, recall_a float8, recall_b float8)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -122,5 +134,6 @@ $$;
 comment on function vsync.compare_versions(name, int, int, text[], int) is
 'Answers queries by two versions, each by its own model and without its index, and says how far they agree: a row a query, the worst first, and last
 the means (query null). overlap: share of the first k that both have; rbo: rank-biased overlap, where the first places weigh most (1: the same
-order); rank_shift: places a document moves on average. queries null: 100 documents of version_a. The owner''s figures are kept for options.gate.
+order); rank_shift: places a document moves on average. Where vsync.judgements has the query, ndcg: gain of the first k (grade / log2(place + 1)) by the
+best possible one, recall: share of the good answers found. queries null: those judged, else 100 documents of version_a. The owner''s figures serve options.gate.
 Example: select query, overlap, rbo from vsync.compare_versions(''product_search'', 1, 2, array[''red bicycle''])';

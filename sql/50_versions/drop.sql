@@ -107,6 +107,7 @@ begin
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
     delete from vsync_internal.activations as a where a.embedding = drop_embedding.name;
     delete from vsync_internal.comparisons as c where c.embedding = drop_embedding.name;
+    delete from vsync_internal.judgements as j where j.embedding = drop_embedding.name;
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);
     delete from vsync_internal.dependencies as d where d.version_id = any (v_ids);

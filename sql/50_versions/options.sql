@@ -18,7 +18,7 @@ begin
         end;
     end loop;
     if options ? 'gate' then
-        perform vsync_internal.check_options(options -> 'gate', '{coverage,overlap}', 'gate');
+        perform vsync_internal.check_options(options -> 'gate', '{coverage,overlap,ndcg}', 'gate');
         if exists (select from jsonb_each(options -> 'gate') as g where jsonb_typeof(g.value) <> 'number' or (g.value)::numeric not between 0 and 1) then
             perform vsync_internal.raise('VS001', 'a threshold of the gate is no share', format('gate is %s', options -> 'gate'),
                 'Write for instance {"gate": {"coverage": 0.999, "overlap": 0.6}}.');

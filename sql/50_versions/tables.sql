@@ -75,11 +75,27 @@ create table vsync_internal.progress (
     reused_total bigint not null default 0,
     truncated_total bigint not null default 0,
     failed_total bigint not null default 0,
+    backfilled bigint not null default 0,
+    backfill_started_at timestamptz,
+    rate float8 not null default 0,
+    rate_at timestamptz not null default clock_timestamp(),
     recall float8,
     recall_at timestamptz
 ) with (fillfactor = 50);
 comment on table vsync_internal.progress is
-'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors, counters and the estimated recall of the index of a version';
+'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors and counters of a version';
+comment on column vsync_internal.progress.backfilled is 'documents that the cursor has marked since it last began at the first';
+comment on column vsync_internal.progress.recall is 'of the index, as vsync.estimate_recall() last found it; null after a rebuild';
+comment on column vsync_internal.progress.rate is 'documents finished a second as of rate_at, see vsync_internal.rate()';
+
+create function vsync_internal.rate(rate float8, since timestamptz, done bigint, upto timestamptz)
+returns float8
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select rate * exp(least(0, extract(epoch from since - upto)) / 20) + coalesce(done, 0) / 20.0 $$;
+comment on function vsync_internal.rate(float8, timestamptz, bigint, timestamptz) is
+'a mean of documents finished a second in which what is 20 seconds old weighs a third; done: finished just now';
 
 -- Read by the serving views under the statement's snapshot: activating a version updates one row here.
 create table vsync_internal.serving (

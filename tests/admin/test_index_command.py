@@ -37,7 +37,7 @@ def test_rebuild_takes_other_options_and_recall_judges_them(dsn: str, catalog: C
     assert _oid(catalog) != before
     assert value(catalog, "select index ->> 'm' from vsync.versions") == "24"
     recall = answer(dsn, "index", "recall", "catalog", "-k", "5", "--samples", "10")[0]["recall"]
-    assert recall == value(catalog, "select recall from vsync_internal.progress") == 1
+    assert recall == value(catalog, "select recall from vsync.stat_versions") == 1
 
 
 def test_what_cannot_be_is_refused_with_the_servers_words(dsn: str, catalog: Connection):

@@ -1,23 +1,21 @@
 """`vsync status`: how fresh the embeddings are."""
 
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
+from rich.console import RenderableType
 from rich.text import Text
 
 from vsync_admin.connection import Row, Session, connect, takes_session
-from vsync_admin.output import console, emit, table
+from vsync_admin.output import emit, table
 from vsync_admin.queries import load
+from vsync_admin.watch import watch as watch_rows
 
 _EXISTS = "select from vsync_internal.find_embedding(%s::name)"
-_COLUMNS = ("embedding", "version", "state", "documents", "pending", "failed", "embedded_total", "workers")
+_COLUMNS = ("embedding", "version", "label", "state", "documents", "pending", "failed", "embedded_total", "workers")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,41 +41,29 @@ def status(
         def look() -> list[Row]:
             return connection.execute(load("status"), {"embedding": embedding}).fetchall()
 
-        if not watch:
+        if watch:
+            watch_rows(look, _page(), interval, as_json=session.json)
+        else:
             rows = look()
             emit(rows if session.json else [_short(row) for row in rows], as_json=session.json)
-        elif session.json:
-            _write_lines(look, interval)
-        else:
-            _watch(look, interval)
 
 
-def _write_lines(look: Callable[[], list[Row]], interval: float) -> None:
-    while True:
-        sys.stdout.write(orjson.dumps(look(), default=str).decode() + "\n")
-        sys.stdout.flush()
-        time.sleep(interval)
-
-
-def _watch(look: Callable[[], list[Row]], interval: float) -> None:
+def _page() -> Callable[[list[Row]], RenderableType]:
+    """Return what lays rows out, with the texts embedded a second since it was called before."""
     before: dict[tuple[str, int], tuple[float, int]] = {}
-    with Live(console=console(), auto_refresh=False) as live:
-        while True:
-            now = time.monotonic()
-            rows: list[Row] = []
-            for row in look():
-                name = (row["embedding"], row["version"])
-                then, total = before.get(name, (now, row["embedded_total"]))
-                rate = (row["embedded_total"] - total) / (now - then) if now > then else 0.0
-                rows.append({**_short(row), "texts/s": round(rate, 1)})
-                before[name] = (now, row["embedded_total"])
-            live.update(_page(rows), refresh=True)
-            time.sleep(interval)
 
+    def page(seen: list[Row]) -> RenderableType:
+        now = time.monotonic()
+        rows: list[Row] = []
+        for row in seen:
+            name = (row["embedding"], row["version"])
+            then, total = before.get(name, (now, row["embedded_total"]))
+            rate = (row["embedded_total"] - total) / (now - then) if now > then else 0.0
+            rows.append({**_short(row), "texts/s": round(rate, 1)})
+            before[name] = (now, row["embedded_total"])
+        return table(rows) if rows else Text("no embedding yet")
 
-def _page(rows: list[Row]) -> RenderableType:
-    moment = Text(time.strftime("%H:%M:%S"), style="dim")
-    return Group(moment, table(rows) if rows else Text("no embedding yet"))
+    return page
 
 
 def _short(row: Row) -> Row:

@@ -7,17 +7,23 @@ from typing import Annotated, LiteralString
 import orjson
 import typer
 
+from vsync_admin import comparison, progress
 from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import console, emit, say, table
 from vsync_admin.queries import load
+from vsync_admin.watch import watch as watch_rows
 
 _EXISTS = "select from vsync_internal.find_embedding(%s::name)"
 _ACTIVATE = "select vsync.activate_version(%s::name, %s, %s) as version"
 _ROLLBACK = "select vsync.rollback_version(%s::name) as version"
 _DROP = "select vsync.drop_version(%s::name, %s) as version"
 _SHOWN = 60  # characters of a text in a table
+_WORST = 3  # queries in the terminal
+_WORST_ON_PAGE = 20
+_FIGURES = ("overlap", "rbo", "rank_shift")
+_JUDGED = ("ndcg_a", "ndcg_b", "recall_a", "recall_b")
 
 group = typer.Typer(help="Versions: change the model, document or chunking with no downtime.", no_args_is_help=True)
 
@@ -67,12 +73,39 @@ def list_(
     session: Session,
     embedding: Annotated[str | None, typer.Argument(help="Name of the embedding; all without.")] = None,
 ) -> None:
-    """List the live versions; how far each is, vsync status tells."""
+    """List the live versions and what makes them; how far each is, vsync version status tells."""
     with connect(session) as connection:
         if embedding is not None:
             connection.execute(_EXISTS, (embedding,))
         rows = connection.execute(load("versions"), {"embedding": embedding}).fetchall()
     emit(rows, as_json=session.json)
+
+
+@group.command()
+@takes_session
+def status(
+    session: Session,
+    embedding: Annotated[str | None, typer.Argument(help="Name of the embedding; all without.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until interrupted.")] = False,
+    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between looks.")] = 1.0,
+) -> None:
+    """Show how far each live version is: its phase, a bar, documents done, how many a second, the time left.
+
+    With --watch --json a line of JSON is written at each look.
+    """
+    with connect(session) as connection:
+        if embedding is not None:
+            connection.execute(_EXISTS, (embedding,))
+
+        def look() -> list[Row]:
+            return connection.execute(load("version_progress"), {"embedding": embedding}).fetchall()
+
+        if watch:
+            watch_rows(look, progress.bars, interval, as_json=session.json)
+        elif session.json:
+            emit(look(), as_json=True)
+        else:
+            console().print(progress.bars(look()))
 
 
 @group.command()
@@ -111,11 +144,18 @@ def compare(
     query: Annotated[list[str] | None, typer.Option("--query", help="A query. May be repeated.")] = None,
     queries: Annotated[Path | None, typer.Option("--queries", help="File with a query a line.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Documents compared.")] = 10,
-    worst: Annotated[int, typer.Option("--worst", min=0, help="Queries shown with both answers.")] = 3,
+    worst: Annotated[
+        int | None, typer.Option("--worst", min=0, help="Queries shown with both answers; 3, on a page 20.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with plots, one file that needs no network."),
+    ] = None,
 ) -> None:
     """Answer queries by both versions, without their indexes, and say how far they agree, the worst queries first.
 
-    Without queries, 100 documents of the first version are the queries. --json prints every query with both answers.
+    Without queries, those of vsync.judgements are taken, else 100 documents of the first version. Where queries are
+    judged, nDCG and recall are told, too. --json prints every query with both answers.
     """
     arguments = {
         "embedding": embedding,
@@ -126,11 +166,15 @@ def compare(
     }
     with connect(session) as connection:
         rows = connection.execute(load("compare_versions"), arguments).fetchall()
+        versions = connection.execute(load("versions"), {"embedding": embedding}).fetchall()
+    if html is not None:
+        both = [next(row for row in versions if row["version"] == version) for version in (version_a, version_b)]
+        _write(html, comparison.page(embedding, both, rows, k=k, shown=_WORST_ON_PAGE if worst is None else worst))
     if session.json:
         emit(rows, as_json=True)
         return
-    emit([_scores(row) for row in rows], as_json=False)
-    for row in rows[:-1][:worst]:
+    emit([_scores(row, judged=rows[-1]["ndcg_a"] is not None) for row in rows], as_json=False)
+    for row in rows[:-1][: _WORST if worst is None else worst]:
         title = _short(row["query"])
         console().print()
         console().print(table(_side_by_side(row, version_a, version_b), title=title))
@@ -154,9 +198,18 @@ def _queries(given: list[str], file: Path | None) -> list[str] | None:
     return given or None
 
 
-def _scores(row: Row) -> Row:
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot write {file}", detail=str(error), code=ExitCode.USAGE) from error
+    say(f"wrote {file}")
+
+
+def _scores(row: Row, *, judged: bool) -> Row:
     name = "mean" if row["query"] is None else _short(row["query"])
-    return {"query": name, **{figure: round(row[figure], 3) for figure in ("overlap", "rbo", "rank_shift")}}
+    figures = (*_FIGURES, *_JUDGED) if judged else _FIGURES
+    return {"query": name, **{figure: None if row[figure] is None else round(row[figure], 3) for figure in figures}}
 
 
 def _side_by_side(row: Row, version_a: int, version_b: int) -> Sequence[dict[str, object]]:
