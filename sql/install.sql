@@ -27,6 +27,7 @@
 \ir 40_refresh/publish.sql
 \ir 40_refresh/backfill.sql
 \ir 40_refresh/index.sql
+\ir 40_refresh/rebuild.sql
 \ir 40_refresh/duties.sql
 \ir 40_refresh/python.sql
 \ir 50_versions/quoted_query.sql
@@ -34,6 +35,7 @@
 \ir 50_versions/python.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
+\ir 50_versions/index_options.sql
 \ir 50_versions/readers.sql
 \ir 50_versions/declare.sql
 \ir 50_versions/create.sql
@@ -55,9 +57,11 @@
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
 \ir 70_serve/query_vector.sql
+\ir 70_serve/nearest.sql
 \ir 70_serve/search.sql
 \ir 80_observe/stat_embeddings.sql
 \ir 80_observe/stat_queue.sql
+\ir 80_observe/recall.sql
 \ir 80_observe/stat_versions.sql
 \ir 80_observe/stat_capture.sql
 \ir 80_observe/failures.sql

@@ -1,17 +1,44 @@
-create function vsync_internal.index_ddl(version vsync_internal.versions)
+create function vsync_internal.index_term(version vsync_internal.versions, operand text)
+returns text
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select case version.index ->> 'quantize'
+        when 'halfvec' then format('(%s::%I.halfvec(%s))', operand, vsync_internal.vector_schema(), m.dimensions)
+        when 'binary' then format('(%2$I.binary_quantize(%1$s)::bit(%3$s))', operand, vsync_internal.vector_schema(), m.dimensions)
+        else operand end
+    from vsync_internal.models as m where m.id = version.model_id
+$$;
+comment on function vsync_internal.index_term(vsync_internal.versions, text) is
+'a vector as the version''s index holds it: itself, of half precision, or a bit a dimension. Index and query must spell it alike';
+
+create function vsync_internal.index_ddl(version vsync_internal.versions, name text, beside boolean default false)
 returns text
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('create index %I on vsync_data.%I using %s (embedding %I.%I)%s',
-        version.data || '_ann', version.data, version.index ->> 'type', vsync_internal.vector_schema(),
-        'vector_' || case version.index ->> 'distance' when 'l2' then 'l2' when 'inner_product' then 'ip' else 'cosine' end || '_ops',
+    select format('create index %s%I on vsync_data.%I using %s (%s %I.%I)%s', case when beside then 'concurrently ' else '' end,
+        name, version.data, version.index ->> 'type', vsync_internal.index_term(version, 'embedding'), vsync_internal.vector_schema(),
+        case when version.index ->> 'quantize' = 'binary' then 'bit_hamming_ops' else format('%s_%s_ops', case version.index ->> 'quantize' when 'halfvec' then 'halfvec' else 'vector' end,
+            case version.index ->> 'distance' when 'l2' then 'l2' when 'inner_product' then 'ip' else 'cosine' end) end,
         coalesce((select ' with (' || string_agg(format('%I = %s', o.key, o.value), ', ') || ')'
             from jsonb_each_text(version.index) as o where o.key in ('m', 'ef_construction', 'lists')), ''))
     where version.index ->> 'type' <> 'none'
 $$;
-comment on function vsync_internal.index_ddl(vsync_internal.versions) is 'the create index of a version, null where none is wanted';
+comment on function vsync_internal.index_ddl(vsync_internal.versions, text, boolean) is 'the create index of a version, null where none is wanted; beside: without a lock on writers, for a client to run';
+
+create function vsync_internal.has_index(version vsync_internal.versions)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', version.data || '_ann')) and i.indisvalid)
+$$;
+comment on function vsync_internal.has_index(vsync_internal.versions) is 'whether a version''s vector index is there and whole';
 
 create function vsync_internal.wants_index(version vsync_internal.versions)
 returns boolean
@@ -19,8 +46,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select version.index ->> 'type' <> 'none'
-        and to_regclass(format('vsync_data.%I', version.data || '_ann')) is null
+    select version.index ->> 'type' <> 'none' and not vsync_internal.has_index(version)
         and exists (select from vsync_internal.progress as p where p.version_id = version.id and p.phase = 'done' and p.broken is null)
         and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 2 and m.attempts = 0)
 $$;
@@ -43,7 +69,9 @@ begin
     if not found or not vsync_internal.wants_index(v_version) then
         return false;
     end if;
-    execute vsync_internal.index_ddl(v_version);
+    -- one that is not whole, left by somebody's build that broke off
+    execute format('drop index if exists vsync_data.%I', v_version.data || '_ann');
+    execute vsync_internal.index_ddl(v_version, v_version.data || '_ann');
     return true;
 end
 $$;

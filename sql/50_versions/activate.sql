@@ -57,7 +57,7 @@ begin
         (format('coverage is %s of %s (%s documents lack vectors)', v_figures ->> 'coverage', v_gate ->> 'coverage', v_figures ->> 'missing'),
             (v_figures ->> 'coverage')::numeric < (v_gate ->> 'coverage')::numeric),
         (format('%s documents failed', v_figures ->> 'failed'), (v_figures ->> 'failed')::bigint > 0),
-        ('its index is not built yet', version.index ->> 'type' <> 'none' and to_regclass(format('vsync_data.%I', version.data || '_ann')) is null),
+        ('its index is not built yet', version.index ->> 'type' <> 'none' and not vsync_internal.has_index(version)),
         (case when v_overlap is null then format('it was not compared with the active version, and an overlap of %s is asked for', v_gate ->> 'overlap')
             else format('overlap at k is %s of %s', v_overlap, v_gate ->> 'overlap') end,
             v_gate ? 'overlap' and coalesce(v_overlap < (v_gate ->> 'overlap')::numeric, true)),

@@ -30,15 +30,11 @@ declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_base vsync_internal.versions := vsync_internal.serving_version(embedding);
     v_model vsync_internal.models;
-    v_index jsonb := coalesce(options -> 'index', '{}');
+    v_index jsonb;
     v_chunk jsonb := case when chunk is null then v_base.chunk when chunk = 'null' then null else chunk end;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
     perform vsync_internal.check_options(options, '{index}', 'options');
-    perform vsync_internal.check_index(v_index);
-    -- parameters of another type of index mean nothing
-    v_index := case when v_index ->> 'type' <> v_base.index ->> 'type' then v_base.index - '{type,m,ef_construction,lists}'::text[] else v_base.index end || v_index;
-    perform vsync_internal.check_index(v_index);
     -- one at a time: the next number
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     if model is null then
@@ -46,6 +42,7 @@ begin
     else
         v_model := vsync_internal.current_model(model);
     end if;
+    v_index := vsync_internal.merge_index(v_base.index, options -> 'index', v_model.id);
     if v_chunk is not null then
         perform vsync_internal.check_object(v_chunk, 'chunk');
         execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, $2))' using v_chunk, v_model.spec;

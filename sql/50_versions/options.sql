@@ -57,28 +57,3 @@ end
 $$;
 comment on function vsync_internal.refresh_regularly() is
 'has all documents looked at again whose text follows the clock (options.refresh_every); returns the number of versions that were due';
-
-create function vsync_internal.check_index(index jsonb)
-returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,m,ef_construction,lists}', 'index');
-    if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
-        or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
-        or exists (select from jsonb_each_text(index) as i where i.key in ('m', 'ef_construction', 'lists') and coalesce(i.value, '') !~ '^[0-9]{1,5}$')
-        or coalesce(index ->> 'type', 'hnsw') <> 'hnsw' and index ?| '{m,ef_construction}' or coalesce(index ->> 'type', 'hnsw') <> 'ivfflat' and index ? 'lists' then
-        perform vsync_internal.raise('VS001', 'invalid index option', format('index is %s', index), 'type is hnsw, ivfflat or none; distance is cosine, '
-            'l2 or inner_product; hnsw takes m and ef_construction, ivfflat takes lists, which are whole numbers.');
-    end if;
-    -- pgvector's own bounds, which it would tell the worker that builds the index
-    if coalesce((index ->> 'm')::int, 16) not between 2 and 100 or coalesce((index ->> 'lists')::int, 100) not between 1 and 32768
-        or coalesce((index ->> 'ef_construction')::int, 200) not between greatest(4, 2 * coalesce((index ->> 'm')::int, 16)) and 1000 then
-        perform vsync_internal.raise('VS001', 'index option out of range', format('index is %s', index),
-            'm is 2 to 100 (default 16), ef_construction 4 to 1000 (default 64) and at least twice m, lists 1 to 32768 (default 100).');
-    end if;
-    return true;
-end
-$$;
-comment on function vsync_internal.check_index(jsonb) is 'refuses unknown or impossible options of a vector index';

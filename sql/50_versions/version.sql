@@ -87,10 +87,7 @@ declare
     v_index jsonb := '{"type": "hnsw", "distance": "cosine"}'::jsonb || index;
     v_id int;
 begin
-    if v_dimensions > 2000 and v_index ->> 'type' <> 'none' then
-        perform vsync_internal.raise('VS001', 'the model has too many dimensions for an index',
-            format('It has %s; pgvector indexes at most 2000.', v_dimensions), 'Use index => ''{"type": "none"}''.');
-    end if;
+    perform vsync_internal.check_dimensions(v_index, model_id);
     execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
         'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, truncated boolean not null, token bigint not null, '
         'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
@@ -99,7 +96,8 @@ begin
             from jsonb_array_elements(v_keys) with ordinality as e (k, i)),
         vsync_internal.vector_schema(), v_dimensions, vsync_internal.key_list(v_keys, '%1$I'));
     execute format('create index on vsync_data.%I (content_hash)', v_data);
-    execute format('alter table vsync_data.%I alter column embedding set storage plain', v_data);
+    -- beside its row while both fit a page
+    execute format('alter table vsync_data.%I alter column embedding set storage %s', v_data, case when v_dimensions <= 1500 then 'plain' else 'external' end);
     execute format('comment on table vsync_data.%I is %L', v_data, format('vectors of version %s of embedding %s', version, embedding));
     -- Whoever may not read the root is denied here too, and row-level security of the root, once on, decides row by row.
     execute format('alter table vsync_data.%I enable row level security', v_data);

@@ -47,7 +47,6 @@ as $$
 declare
     v_started_at timestamptz := clock_timestamp();
     v_version vsync_internal.versions;
-    v_schema name := vsync_internal.vector_schema();
     v_vector text;
     v_sql text;
     v_limit bigint;
@@ -60,26 +59,24 @@ begin
         perform vsync_internal.raise('VS001', 'k is out of range', format('k is %s', coalesce(search.k::text, 'null')), 'Ask for 1 to 10000 documents.');
     end if;
     v_version := vsync_internal.answering_version(search.embedding, search.caller);
-    v_vector := (vsync_internal.embed_clean(v_version.model_id, 'query', array[search.query]))[1]::text;
+    v_vector := quote_literal((vsync_internal.embed_clean(v_version.model_id, 'query', array[search.query]))[1]::text)
+        || format('::%I.vector', vsync_internal.vector_schema());
     if v_vector is null then
         return;
     end if;
-    perform set_config('hnsw.iterative_scan', 'strict_order', true);
-    perform set_config('hnsw.ef_search', least(1000, greatest(100, search.k * 2))::text, true);
-    perform set_config('ivfflat.iterative_scan', 'relaxed_order', true);
-    perform set_config('ivfflat.probes', '10', true);
-    -- the literal keeps the operator's index usable: the vector is a constant of the plan
-    v_sql := format(
-        'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector as distance '
-        'from vsync_data.%6$I as v order by v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector limit $1), '
-        'best as (select distinct on (n.key_text) n.* from nearest as n order by n.key_text, n.distance, n.chunk) '
-        'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
-        'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
-        vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'), v_schema,
-        case v_version.index ->> 'distance' when 'l2' then '<->' when 'inner_product' then '<#>' else '<=>' end,
-        v_vector, v_version.data);
-    v_limit := case when v_version.chunk is null then search.k else search.k * 4 end;
+    v_limit := vsync_internal.candidates(v_version, search.k);
+    perform vsync_internal.tune(v_limit);
     loop
+        -- the literal keeps the index usable: the vector is a constant of the plan
+        v_sql := format(
+            'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, %3$s as distance '
+            'from vsync_data.%4$I as v order by %5$s limit $1), '
+            'best as (select distinct on (n.key_text) n.* from nearest as n order by n.key_text, n.distance, n.chunk) '
+            'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
+            'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
+            vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'),
+            vsync_internal.distance(v_version, 'v.embedding', v_vector), v_version.data,
+            vsync_internal.ordering(v_version, 'v.embedding', v_vector, v_exact));
         execute v_sql into v_documents, v_rows, v_found using v_limit, search.k;
         exit when v_documents >= search.k or (v_exact and v_rows < v_limit);
         if v_rows < v_limit then

@@ -25,7 +25,7 @@ as $$
     select v.embedding, v.version, case when p.broken is not null then 'broken' else v.state end, s.documents, s.vectors,
         q.pending + coalesce(g.keys, 0), clock_timestamp() - least(q.oldest, g.oldest), q.failed,
         p.embedded_total, p.inference_total, p.skipped_total, p.reused_total, p.truncated_total, p.failed_total, s.truncated, p.phase,
-        to_regclass(format('vsync_data.%I', v.data || '_ann')) is not null, coalesce(p.broken, p.last_error), p.last_error_at,
+        vsync_internal.has_index(v), coalesce(p.broken, p.last_error), p.last_error_at,
         v.label
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id

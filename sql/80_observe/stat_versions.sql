@@ -28,7 +28,7 @@ comment on function vsync_internal.expected_documents(vsync_internal.versions) i
 'an estimate of the documents of a version whose backfill has not seen all: those of the version being served, or the rows of the root';
 
 create function vsync_internal.stat_versions()
-returns table (embedding name, version int, label text, state text, phase text, done bigint, total bigint, rate numeric, eta interval)
+returns table (embedding name, version int, label text, state text, phase text, done bigint, total bigint, rate numeric, eta interval, index text, recall float8, recall_at timestamptz)
 language sql
 stable
 security definer
@@ -38,7 +38,8 @@ as $$
         case h.phase when 'backfilling' then b.done when 'indexing' then coalesce(i.blocks_done, 0) end,
         case h.phase when 'backfilling' then b.total when 'indexing' then i.blocks_total end,
         r.rate,
-        case when h.phase = 'backfilling' and r.rate > 0 then round((b.total - b.done) / r.rate) * interval '1 second' end
+        case when h.phase = 'backfilling' and r.rate > 0 then round((b.total - b.done) / r.rate) * interval '1 second' end,
+        case when not vsync_internal.has_index(v) then 'none' else concat_ws(' ', v.index ->> 'type', nullif(v.index ->> 'quantize', 'none')) end, p.recall, p.recall_at
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     cross join lateral (
@@ -69,5 +70,6 @@ select * from vsync_internal.stat_versions();
 comment on view vsync.stat_versions is
 'How far each live version is, one row a version. phase: backfilling, looking for orphans, indexing, then the state (building, ready, active, retired);
 or paused, broken, waiting for the slot. done, total: documents while backfilling (total is an estimate until all were seen), blocks while
-indexing, else null; rate: documents finished a second, lately; eta: the time the backfill will take from here at that rate.
+indexing, else null; rate: documents finished a second, lately; eta: the time the backfill will take from here at that rate;
+index: what it is searched with, recall: what vsync.estimate_recall() last found of it.
 Example: select embedding, version, phase, done, total, rate, eta from vsync.stat_versions';

@@ -22,7 +22,8 @@ begin
         from (values
             ('vsync_reader', '{search,report_outcome,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
-            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,start_experiment,stop_experiment,judge,repair_capture,set_capture,register_model,configure}')) as a (role, names)
+            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,start_experiment,stop_experiment,judge,repair_capture,set_capture,register_model,configure}'),
+            ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
@@ -34,6 +35,7 @@ begin
             ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
                 installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
                 drop_version,end_rollback,pause_version,start_experiment,stop_experiment,put_judgement,repair_capture}'),
+            ('vsync_reader', '{distance,ordering,index_term,has_index,candidates,tune}'), ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}'),
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
