@@ -13,8 +13,7 @@ declare
     v_before vsync_internal.dependencies[] := array(
         select d from vsync_internal.dependencies as d where d.version_id = reanalyse.version_id order by d.number);
 begin
-    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1, $2))) -> ''document'''
-    into v_analysis using format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options;
+    v_analysis := vsync_internal.own_analysis(format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options);
     if (v_analysis ->> 'root_oid')::oid <> v_embedding.root or jsonb_array_length(v_analysis -> 'keys') <> jsonb_array_length(v_version.keys) then
         perform vsync_internal.raise('VS203', 'the document has another key now', format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
             'Drop the embedding and create it again.');

@@ -7,6 +7,7 @@ from typing import Annotated, LiteralString
 import orjson
 import typer
 
+from vsync_admin import outside
 from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
@@ -56,7 +57,7 @@ def add(
         "options": "{}" if given is None else orjson.dumps({"index": orjson.loads(given)}).decode(),
     }
     with connect(session) as connection:
-        rows = connection.execute(load("add_version"), arguments).fetchall()
+        rows = outside.execute(connection, load("add_version"), arguments)
     emit(rows, as_json=session.json)
     say(f"a worker fills it: vsync worker; then: vsync version activate {embedding} {rows[0]['version']}")
 
@@ -125,7 +126,7 @@ def compare(
         "k": k,
     }
     with connect(session) as connection:
-        rows = connection.execute(load("compare_versions"), arguments).fetchall()
+        rows = outside.execute(connection, load("compare_versions"), arguments)
     if session.json:
         emit(rows, as_json=True)
         return
