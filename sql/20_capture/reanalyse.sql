@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = reanalyse.version_id);
-    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = v_version.embedding);
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(v_version.embedding);
     v_analysis jsonb;
     v_relation regclass;
     v_statement text;

@@ -114,7 +114,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s' -- behind us wait all who read the view from now on
 as $$
 declare
-    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = embedding);
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root);
     v_branches text;
 begin
