@@ -5,6 +5,7 @@
 \ir 00_foundation/settings.sql
 \ir 10_models/tables.sql
 \ir 10_models/python.sql
+\ir 10_models/outside.sql
 \ir 10_models/register.sql
 \ir 10_models/embed.sql
 \ir 50_versions/tables.sql
@@ -30,9 +31,11 @@
 \ir 40_refresh/rebuild.sql
 \ir 40_refresh/duties.sql
 \ir 40_refresh/python.sql
+\ir 40_refresh/outside.sql
 \ir 50_versions/quoted_query.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
+\ir 50_versions/outside.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/index_options.sql

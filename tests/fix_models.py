@@ -37,11 +37,13 @@ def write_tiny_model(
     poison: bool = False,
     nan: bool = False,
     external_data: bool = False,
+    effort: int = 0,
 ) -> Path:
     """Write a model of bytes into a directory that every user can read, and return it.
 
     A token's vector is its row of `tiny_weights` times (1 + 0.01 * position). With `poison`, the word "poisonpill"
-    makes the model raise and "nanpill" makes the vector NaN; with `nan` every vector is NaN.
+    makes the model raise and "nanpill" makes the vector NaN; with `nan` every vector is NaN. effort: products of
+    512 x 512 matrices a batch, which take their time and change nothing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer(poison=poison)
@@ -53,7 +55,8 @@ def write_tiny_model(
     if nan:
         weights[:] = np.nan
     tokenizer.save(str(directory / "tokenizer.json"))
-    _save(_network(weights, token_type_ids=token_type_ids), directory / "model.onnx", external_data=external_data)
+    network = _network(weights, token_type_ids=token_type_ids, effort=effort)
+    _save(network, directory / "model.onnx", external_data=external_data)
     _write_configuration(directory, dimensions, pooling, normalize, max_tokens)
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -95,7 +98,7 @@ def tiny_tokenizer(*, poison: bool = False) -> Tokenizer:
     return tokenizer
 
 
-def _network(weights: NDArray[np.float32], *, token_type_ids: bool) -> onnx.ModelProto:
+def _network(weights: NDArray[np.float32], *, token_type_ids: bool, effort: int) -> onnx.ModelProto:
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if token_type_ids else [])]
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
     hidden = ["batch", "sequence", weights.shape[1]]
@@ -122,6 +125,10 @@ def _network(weights: NDArray[np.float32], *, token_type_ids: bool) -> onnx.Mode
             helper.make_node("Unsqueeze", ["types_f", "last"], ["types_3d"]),
             helper.make_node("Add", ["untyped", "types_3d"], ["last_hidden_state"]),
         ]
+    if effort:
+        nodes[-1].output[0] = "effortless"
+        nodes += _effort(effort)
+        constants |= {"square": np.array([512, 512], dtype=np.int64), "all": np.array([0, 1], dtype=np.int64)}
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -130,6 +137,21 @@ def _network(weights: NDArray[np.float32], *, token_type_ids: bool) -> onnx.Mode
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def _effort(products: int) -> list[onnx.NodeProto]:
+    """Multiply matrices of zeros that are zeros only at run time, and add their sum."""
+    zeros = [
+        helper.make_node("Sub", ["scale", "scale"], ["no_scale"]),
+        helper.make_node("ReduceMax", ["no_scale"], ["zero"], keepdims=0),
+        helper.make_node("Expand", ["zero", "square"], ["product_0"]),
+    ]
+    chain = [helper.make_node("MatMul", [f"product_{i}", "product_0"], [f"product_{i + 1}"]) for i in range(products)]
+    added = [
+        helper.make_node("ReduceSum", [f"product_{products}", "all"], ["nothing"], keepdims=0),
+        helper.make_node("Add", ["effortless", "nothing"], ["last_hidden_state"]),
+    ]
+    return zeros + chain + added
 
 
 def _save(model: onnx.ModelProto, path: Path, *, external_data: bool) -> None:
@@ -193,6 +215,12 @@ def tiny_model(models_directory: Path) -> Path:
 def tiny_model_other(models_directory: Path) -> Path:
     """Give the same as tiny_model with other weights: the next revision."""
     return write_tiny_model(models_directory / "tiny-other", seed=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_slow(models_directory: Path) -> Path:
+    """Give the same as tiny_model_other, but each batch takes milliseconds."""
+    return write_tiny_model(models_directory / "tiny-slow", seed=2, effort=1)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The SQL of vsync: found, put together as one extension script, or run without an extension.
 
-`sql/install.sql` is the table of contents. Files named `python.sql` need plpython3u; files named
-`extension.sql` hold what only `create extension` may run and are left out elsewhere.
+`sql/install.sql` is the table of contents. Files named `python.sql` need plpython3u, files named `outside.sql`
+take their place without it; files named `extension.sql` hold what only `create extension` may run.
 """
 
 import re
@@ -17,6 +17,8 @@ from vsync_admin.errors import CommandError
 
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = '\\echo Use "create extension vsync cascade" to load this file. \\quit\n'
+# What the event triggers look at, which only a superuser makes; nobody else may put a setting of ours on a function.
+_OWN_DDL = b"set \"vsync.own_ddl\" = 'on'\n"
 _ENTRY = re.compile(r"\\ir\s+(?P<path>\S+)\s*$")
 
 
@@ -51,7 +53,8 @@ def parts(directory: Path) -> list[Path]:
 
 def script(directory: Path) -> str:
     """Return the text of the extension script."""
-    texts = (f"\n-- {path.relative_to(directory)}\n{path.read_text(encoding='utf-8')}" for path in parts(directory))
+    wanted = (path for path in parts(directory) if path.name != "outside.sql")
+    texts = (f"\n-- {path.relative_to(directory)}\n{path.read_text(encoding='utf-8')}" for path in wanted)
     return _HEADER + "".join(texts)
 
 
@@ -67,38 +70,40 @@ def extension_files(directory: Path) -> dict[str, str]:
 
 
 def python_available(connection: psycopg.Connection[Any]) -> bool:
-    """Tell whether this session has plpython3u in its database or can create it."""
+    """Tell whether this session can create functions of plpython3u: a superuser's, where the server has it."""
     cursor = connection.cursor(row_factory=tuple_row)
-    query = "select installed_version is not null from pg_catalog.pg_available_extensions where name = 'plpython3u'"
-    row = cursor.execute(query).fetchone()
-    return row is not None and (bool(row[0]) or connection.info.parameter_status("is_superuser") == "on")
+    found = cursor.execute("select from pg_catalog.pg_available_extensions where name = 'plpython3u'").fetchone()
+    return found is not None and _is_superuser(connection)
+
+
+def _is_superuser(connection: psycopg.Connection[Any]) -> bool:
+    return connection.info.parameter_status("is_superuser") == "on"
 
 
 def install_into(connection: psycopg.Connection[Any]) -> list[str]:
-    """Run the SQL in one transaction, without an extension; return the files left out.
+    """Run the SQL in one transaction, without an extension; return the files left out for want of plpython3u.
 
     psycopg.Error carries the server's report; a note on it names the file.
     """
     directory = sql_directory()
-    has_python = python_available(connection)
-    omitted: list[str] = []
+    has_python, ordinary = python_available(connection), not _is_superuser(connection)
+    left_out = "outside.sql" if has_python else "python.sql"
     with connection.transaction():
         connection.execute("create extension if not exists vector")
+        connection.execute("select '[0]'::vector")  # loads its settings, which functions then may name
         if has_python:
             connection.execute("create extension if not exists plpython3u")
         for path in parts(directory):
-            name = str(path.relative_to(directory))
-            if path.name == "extension.sql":
-                continue
-            if path.name == "python.sql" and not has_python:
-                omitted.append(name)
+            if path.name in (left_out, "extension.sql"):
                 continue
             try:
-                connection.execute(path.read_bytes())
+                connection.execute(path.read_bytes().replace(_OWN_DDL, b"" if ordinary else _OWN_DDL))
             except psycopg.Error as error:
-                error.add_note(f"in {name}")
+                error.add_note(f"in {path.relative_to(directory)}")
                 raise
-    return omitted
+    if has_python:
+        return []
+    return [str(path.relative_to(directory)) for path in parts(directory) if path.name == "python.sql"]
 
 
 def main(arguments: list[str]) -> int:

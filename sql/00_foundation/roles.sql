@@ -9,7 +9,12 @@ begin
             execute pg_catalog.format('create role %I nologin', v_role);
         end if;
     end loop;
-    grant vsync_reader to vsync_operator;
-    grant vsync_operator to vsync_admin;
+    -- who may not grant them finds them granted by another database's installer
+    if not pg_catalog.pg_has_role('vsync_operator', 'vsync_reader', 'member') then
+        grant vsync_reader to vsync_operator;
+    end if;
+    if not pg_catalog.pg_has_role('vsync_admin', 'vsync_operator', 'member') then
+        grant vsync_operator to vsync_admin;
+    end if;
 end
 $$;

@@ -16,7 +16,7 @@ begin
 exception when others then
     get stacked diagnostics v_state = returned_sqlstate, v_message = message_text,
         v_detail = pg_exception_detail, v_hint = pg_exception_hint;
-    if v_state not like 'VS%' then
+    if v_state not like 'VS%' or v_message !~ '^[A-Za-z_.]+: ' then
         raise;
     end if;
     perform vsync_internal.raise(v_state, regexp_replace(v_message, '^[A-Za-z_.]+: ', ''), v_detail, v_hint);

@@ -6,15 +6,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = reanalyse.version_id);
-    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = v_version.embedding);
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(v_version.embedding);
     v_analysis jsonb;
     v_relation regclass;
     v_statement text;
     v_before vsync_internal.dependencies[] := array(
         select d from vsync_internal.dependencies as d where d.version_id = reanalyse.version_id order by d.number);
 begin
-    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1, $2))) -> ''document'''
-    into v_analysis using format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options;
+    v_analysis := vsync_internal.own_analysis(format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options);
     if (v_analysis ->> 'root_oid')::oid <> v_embedding.root or jsonb_array_length(v_analysis -> 'keys') <> jsonb_array_length(v_version.keys) then
         perform vsync_internal.raise('VS203', 'the document has another key now', format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
             'Drop the embedding and create it again.');

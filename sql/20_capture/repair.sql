@@ -7,13 +7,17 @@ set "vsync.own_ddl" = 'on'
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
-    v_relations regclass[] := array(
-        select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
-        where v.embedding = repair_capture.embedding and v.state <> 'dropped' order by 1);
+    v_relations regclass[];
     v_trigger record;
     v_count int := 0;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('repair the capture of "%s"', embedding));
+    -- what was renamed meanwhile has other names in the triggers
+    perform vsync_internal.reanalyse(v.id) from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
+    where v.embedding = repair_capture.embedding and v.state <> 'dropped' and p.broken is null;
+    v_relations := array(
+        select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
+        where v.embedding = repair_capture.embedding and v.state <> 'dropped' order by 1);
     for v_trigger in
         select t.tgrelid::regclass as relation, t.tgname from pg_trigger as t
         where t.tgrelid = any (select m from unnest(v_relations) as r (relation), unnest(vsync_internal.members(r.relation)) as m)
@@ -28,7 +32,7 @@ begin
     return v_count;
 end
 $$;
-comment on function vsync_internal.repair_capture(name) is 'mends triggers and refreshes';
+comment on function vsync_internal.repair_capture(name) is 'follows what was renamed unseen, mends triggers and refreshes';
 
 create function vsync.repair_capture(embedding name)
 returns int
@@ -36,5 +40,5 @@ language sql
 set search_path = pg_catalog, pg_temp
 as $$ select vsync_internal.repair_capture(embedding) $$;
 comment on function vsync.repair_capture(name) is
-'Puts missing or disabled capture triggers of an embedding back and has every document looked at again. Returns how many triggers were mended.
+'Puts missing or disabled capture triggers of an embedding back, follows renames that no event trigger saw, and has every document looked at again. Returns how many triggers were mended.
 Example: select vsync.repair_capture(''product_search'')';

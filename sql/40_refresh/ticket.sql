@@ -67,7 +67,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if owner = vsync_internal.installer() or exists (select from vsync_internal.embeddings as e where e.owner = let_readers_end.owner) then
+    if owner = vsync_internal.installer() or exists (select from vsync_internal.embeddings as e where vsync_internal.owner_of(e.name) = let_readers_end.owner) then
         return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));

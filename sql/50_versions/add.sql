@@ -45,7 +45,7 @@ begin
     v_index := vsync_internal.merge_index(v_base.index, options -> 'index', v_model.id);
     if v_chunk is not null then
         perform vsync_internal.check_object(v_chunk, 'chunk');
-        execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, $2))' using v_chunk, v_model.spec;
+        perform vsync_internal.raise_if_error(vsync_internal.check_chunk(v_chunk, v_model.spec));
     end if;
     return jsonb_build_object(
         'version', (select max(v.version) + 1 from vsync_internal.versions as v where v.embedding = v_embedding.name),
@@ -77,7 +77,7 @@ begin
         perform vsync_internal.raise('VS002', format('a version of "%s" must be added by its owner', embedding),
             format('The current role is "%s".', v_owner), format('set role %I', v_embedding.owner));
     end if;
-    analysis := vsync_internal.own_analysis(v_view, v_embedding.options, analysis);
+    analysis := vsync_internal.own_analysis(v_view, v_embedding.options);
     if (analysis ->> 'root_oid')::oid <> v_embedding.root
         or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(analysis -> 'keys') with ordinality as e (k, i))
         <> (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_base.keys) with ordinality as e (k, i)) then

@@ -90,7 +90,7 @@ begin
             return false;
         end if;
         perform vsync_internal.raise('VS301', format('embedding "%s" already exists', name),
-            format('It belongs to role "%s".', (select e.owner from vsync_internal.embeddings as e where e.name = check_new_embedding.name)),
+            format('It belongs to role "%s".', vsync_internal.owner_of(name)),
             format('select vsync.drop_embedding(%L)', name));
     end if;
     return true;

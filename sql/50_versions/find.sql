@@ -13,6 +13,7 @@ begin
         perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
             'select name from vsync.embeddings lists them.', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
     end if;
+    v_embedding.owner := vsync_internal.owner_of(v_embedding.name);
     return v_embedding;
 end
 $$;

@@ -13,10 +13,10 @@ declare
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
     perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
-    analysis := vsync_internal.own_analysis(v_view, coalesce(options, '{}'), analysis);
-    if chunk is not null and to_regprocedure('vsync_internal.check_chunk(jsonb,jsonb)') is not null then
+    analysis := vsync_internal.own_analysis(v_view, coalesce(options, '{}'));
+    if chunk is not null then
         perform vsync_internal.check_object(chunk, 'chunk');
-        execute 'select vsync_internal.raise_if_error(vsync_internal.check_chunk($1, vsync_internal.model_spec($2)))' using chunk, model_id;
+        perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, vsync_internal.model_spec(model_id)));
     end if;
     v_root := (analysis ->> 'root_oid')::oid::regclass;
     perform vsync_internal.check_rights(v_root, v_owner, vsync_internal.relations_of(analysis));
@@ -46,24 +46,13 @@ $$;
 comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, jsonb) is
 'makes what the creator''s rights are not needed for: configuration, vector table, serving view, capture';
 
-create function vsync_internal.own_analysis(document regclass, options jsonb, analysis jsonb)
+create function vsync_internal.own_analysis(document regclass, options jsonb)
 returns jsonb
-language plpgsql
+language sql
 set search_path = pg_catalog, pg_temp
-as $$
-begin
-    -- an analysis becomes SQL that runs with our rights: the caller's is not believed
-    if to_regprocedure('vsync_internal.analyse_document(jsonb)') is null then
-        perform vsync_internal.require_owner(vsync_internal.installer(), 'bring the analysis of a document along');
-        return analysis;
-    end if;
-    execute 'select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog($1, $2))) -> ''document'''
-    into analysis using document, options;
-    return analysis;
-end
-$$;
-comment on function vsync_internal.own_analysis(regclass, jsonb, jsonb) is
-'the analysis of a stored document, made here; where there is no PL/Python the installer''s is taken';
+as $$ select vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(document, options))) -> 'document' $$;
+comment on function vsync_internal.own_analysis(regclass, jsonb) is
+'the analysis of a stored document, made here: it becomes SQL that runs with our rights, so a caller''s is not believed';
 
 create function vsync_internal.relations_of(analysis jsonb)
 returns regclass[]
@@ -123,7 +112,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s' -- behind us wait all who read the view from now on
 as $$
 declare
-    v_embedding vsync_internal.embeddings := (select e from vsync_internal.embeddings as e where e.name = embedding);
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root);
     v_branches text;
 begin

@@ -28,11 +28,11 @@ begin
         union all
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{raise,raise_if_error,fingerprint,answering_version,challenger,counter,counter_name,count_call,report_outcome,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
+            ('vsync_reader', '{owner_of,raise,raise_if_error,fingerprint,answering_version,challenger,counter,counter_name,count_call,report_outcome,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
                 serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,configuration,graph,version_at}'::text[]),
             ('vsync_operator', '{failures,judgements,stat_experiments,stat_embeddings,stat_queue,stat_versions,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
-            ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
+            ('vsync_admin', '{require_superuser,require_owner,configure,ask,answer,forget_answers,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
                 installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
                 drop_version,end_rollback,pause_version,start_experiment,stop_experiment,put_judgement,repair_capture}'),
             ('vsync_reader', '{distance,ordering,index_term,has_index,candidates,tune}'), ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}'),

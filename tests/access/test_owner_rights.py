@@ -32,6 +32,27 @@ def test_an_admin_who_owns_a_table_creates_and_drops_an_embedding(shop: Connecti
     assert value(shop, "select vsync.drop_embedding('catalog')") == "catalog"
 
 
+def test_an_owner_that_is_renamed_stays_the_owner(
+    shop: Connection, db: Connection, owner: str, connect: Connect, make_role: MakeRole
+) -> None:
+    declare(shop)
+    db.execute("call vsync.work()")
+    shop.close()
+    run(db, f"alter role {owner} rename to {owner}_renamed")
+    renamed = connect(user=f"{owner}_renamed")
+    assert value(db, "select owner from vsync.embeddings") == f"{owner}_renamed"
+    run(renamed, "alter table shop.products rename title to name")
+    renamed.execute("update shop.products set name = 'renamed'")
+    db.execute("call vsync.work()")
+    assert rows(renamed, "select distinct content from shop.catalog") == [("renamed",)]
+    run(db, f"create role {owner} login; grant vsync_admin to {owner}")
+    other = connect(user=owner)
+    refused(lambda: other.execute("select vsync.drop_embedding('catalog')"), "VS002")
+    assert value(renamed, "select vsync.add_version('catalog', chunk => %s)", '{"tokens": 20}') == 2
+    assert value(renamed, "select vsync.drop_embedding('catalog')") == "catalog"
+    run(db, f"reassign owned by {owner}_renamed to postgres; drop owned by {owner}_renamed; drop role {owner}_renamed")
+
+
 def test_render_runs_as_the_owner_and_not_as_the_worker(
     shop: Connection, db: Connection, owner: str, connect: Connect, make_role: MakeRole
 ) -> None:

@@ -1,16 +1,18 @@
-"""A streaming standby is promoted while the primary is written to and worked on, and takes over from there."""
+"""A streaming standby is promoted while the primary is written to and worked on, and takes over; by both captures."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
 import psycopg
 import pytest
 
+from capture.steps import declare as declare_by
+from capture.steps import state
 from chaos.rest import assert_at_rest
 from fix_cluster import Connection
-from races.steps import declare, in_background, make_table, put, run, scalar, stored, wait_until
+from races.steps import in_background, make_table, put, run, scalar, stored, wait_until
 from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 from vsync_admin.processes import run_as_database_user
@@ -25,11 +27,17 @@ def session(cluster: Cluster) -> Connection:
 
 
 @pytest.fixture
-def standby(crash_cluster: Cluster, tiny_model: Path) -> Iterator[Cluster]:
+def capture() -> str:
+    """The capture of the embedding `found`."""
+    return "trigger"
+
+
+@pytest.fixture
+def standby(crash_cluster: Cluster, tiny_model: Path, capture: str) -> Iterator[Cluster]:
     """A standby that streams from the primary, `crash_cluster`, which has the embedding `found`."""
     with session(crash_cluster) as s:
         make_table(s, tiny_model)
-        declare(s)
+        declare_by(s, "found", capture=capture)
         s.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 402) as g")
         s.execute("call vsync.work()")
     copy = Cluster(crash_cluster.server, Path(f"{crash_cluster.directory}-standby"), crash_cluster.settings)
@@ -49,23 +57,40 @@ def promote(primary: Cluster, standby: Cluster) -> None:
     run_as_database_user([standby.server.bindir / "pg_ctl", "promote", "-w", "-D", standby.data])
 
 
-def test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing(
-    crash_cluster: Cluster, standby: Cluster
-) -> None:
-    stop, written = Event(), [0]
+@contextmanager
+def under_load(primary: Cluster) -> Iterator[tuple[list[int], Callable[[], None]]]:
+    """Write to the primary and work on it until it is gone; give the number of writes so far, and the workers' end."""
+    stop, idle, written = Event(), Event(), [0]
 
     def write() -> None:
-        with suppress(psycopg.OperationalError), session(crash_cluster) as s:
+        with suppress(psycopg.OperationalError), session(primary) as s:
             while not stop.is_set():
                 written[0] += 1
                 put(s, written[0] % (ROWS + 50), f"changed {written[0]}")
                 s.execute("delete from shop.items where id = %s", [written[0] * 7 % ROWS])
 
     def work() -> None:
-        with suppress(psycopg.OperationalError), session(crash_cluster) as s:
-            while not stop.is_set():
+        with suppress(psycopg.OperationalError), session(primary) as s:
+            while not idle.is_set():
                 s.execute("call vsync.work(duration => '200 ms')")
 
+    writer, worker = in_background(write), in_background(work)
+
+    def rest() -> None:
+        idle.set()
+        worker.result(60)
+
+    try:
+        yield written, rest
+    finally:
+        stop.set()
+        rest()
+        writer.result(60)
+
+
+def test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing(
+    crash_cluster: Cluster, standby: Cluster
+) -> None:
     with session(crash_cluster) as s:
         s.execute("alter table shop.items disable trigger all")
         s.execute("update shop.items set body = 'not captured' where id = 400")
@@ -73,16 +98,11 @@ def test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing
         s.execute("insert into shop.items values (403, 'not captured either')")
         for event in ("insert", "update", "delete", "truncate"):
             run(s, f"alter table shop.items enable always trigger vsync_{event}")
-    running = [in_background(part) for part in (write, work)]
-    try:
+    with under_load(crash_cluster) as (written, _):
         wait_until(lambda: written[0] > 1000, "the writer")
         with session(standby) as s:
             assert scalar(s, "select vsync_internal.is_promoted() or vsync_internal.is_restored()") is False
         promote(crash_cluster, standby)
-    finally:
-        stop.set()
-    for future in running:
-        future.result(60)
     with session(standby) as s:
         waiting = s.execute(WAITING).fetchall()
         assert scalar(s, "select vsync_internal.is_restored()") is False
@@ -94,3 +114,32 @@ def test_a_standby_promoted_under_load_keeps_its_queue_and_finds_what_is_missing
         assert s.execute(FOUND).fetchall() == [(0, 0, 0, 0)]
         put(s, 1, "written after the promotion")
         assert_at_rest(s)
+
+
+@pytest.mark.parametrize("capture", ["wal"])
+def test_a_standby_promoted_under_load_makes_its_slot_and_finds_what_the_primary_had_not_read(
+    crash_cluster: Cluster, standby: Cluster
+) -> None:
+    with under_load(crash_cluster) as (written, rest):
+        wait_until(lambda: written[0] > 1000, "the writer")
+        rest()
+        with session(crash_cluster) as s:
+            s.execute("update shop.items set body = 'not read' where id = 400")
+            s.execute("delete from shop.items where id = 401")
+            s.execute("insert into shop.items values (403, 'not read either')")
+            committed = scalar(s, "select pg_current_wal_flush_lsn()")
+        with session(standby) as s:
+            wait_until(lambda: scalar(s, "select pg_last_wal_replay_lsn() >= %s::pg_lsn", committed), "the standby")
+            assert scalar(s, "select count(*) from pg_replication_slots") == 0
+        promote(crash_cluster, standby)
+    with session(standby) as s:
+        assert stored(s)[400] == "text 400"
+        assert_at_rest(s)
+        assert scalar(s, "select slot_name from pg_replication_slots") == scalar(s, "select vsync_internal.slot_name()")
+        assert (state(s, "remade"), state(s, "reason")) == (1, "the slot was gone")
+        assert stored(s).keys() & {400, 401, 402, 403} == {400, 402, 403}
+        assert stored(s)[400] == "not read"
+        assert s.execute(FOUND).fetchall() == [(0, 0, 0, 0)]
+        put(s, 1, "written after the promotion")
+        assert_at_rest(s)
+        assert state(s, "remade") == 1

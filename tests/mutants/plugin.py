@@ -21,15 +21,20 @@ class NotApplicable(Exception):
 def apply(mutation: Mutation, dsn: str) -> None:
     """Take the protection out of one database; NotApplicable where there is nothing to take out."""
     with psycopg.connect(dsn, autocommit=True) as session:
-        if not mutation.function:
+        if mutation.function:
+            session.execute(mutated(mutation, session).encode())
+        else:
             session.execute(mutation.put.encode())
-            return
-        name = mutation.function
-        qualified = name if name.startswith("vsync.") else f"vsync_internal.{name}"
-        row = session.execute(_FUNCTION, {"name": name, "qualified": qualified}).fetchone()
-        if row is None or mutation.find not in row[1]:
-            raise NotApplicable(f"{name} does not hold {mutation.find!r}")
-        session.execute(row[1].replace(mutation.find, mutation.put).encode())
+
+
+def mutated(mutation: Mutation, session: psycopg.Connection[Any]) -> str:
+    """Return the function's definition without the protection."""
+    name = mutation.function
+    qualified = name if name.startswith("vsync.") else f"vsync_internal.{name}"
+    row = session.execute(_FUNCTION, {"name": name, "qualified": qualified}).fetchone()
+    if row is None or mutation.find not in row[1]:
+        raise NotApplicable(f"{name} does not hold {mutation.find!r}")
+    return row[1].replace(mutation.find, mutation.put)
 
 
 class Mutants:

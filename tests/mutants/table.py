@@ -563,6 +563,20 @@ _REMEMBERED = """
 
 VERSIONS = (
     Mutation(
+        "a dependency's change waits for the backlog of another version",
+        "versions/test_backlog.py::test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another",
+        "expand",
+        "while v_count < max_keys loop",
+        "while v_count < max_keys and max_keys > 64 loop",
+    ),
+    Mutation(
+        "no change passes a backlog",
+        "versions/test_backlog.py::test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another",
+        _WORKER,
+        _BODY,
+        "from vsync_engine import entry, worker\nworker._ATTEND = 1e9\n",
+    ),
+    Mutation(
         "the query side remembers the version across a switch",
         "versions/test_switching.py::test_no_reader_sees_two_versions_or_misses_a_document",
         "serving_model",

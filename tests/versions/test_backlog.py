@@ -13,11 +13,11 @@ from versions.rollout import activate, add_version, assert_clean, state, totals,
 
 
 @pytest.fixture
-def building(db: Connection, tiny_model: Path, tiny_model_other: Path) -> Connection:
-    """3,000 long texts are embedded; from now on a batch is one text, and building another version takes a while."""
+def building(db: Connection, tiny_model: Path, tiny_model_slow: Path) -> Connection:
+    """800 texts are embedded; from now on a batch is one text, and building a version of model slow takes seconds."""
     open_shop(db, tiny_model, 0)
-    register(db, tiny_model_other, "other")
-    texts = (package_texts(100) * 30)[:3000]
+    register(db, tiny_model_slow, "slow")
+    texts = package_texts(100) * 8
     db.cursor().executemany(
         "insert into shop.products (id, title) values (%s, %s)",
         [(number, f"{number} {text[:300]}") for number, text in enumerate(texts, 1)],
@@ -48,16 +48,20 @@ def test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another(
     building: Connection, connect: Callable[..., Connection]
 ) -> None:
     run(building, "select vsync.configure('claim_limit', '10000')")  # the whole backlog is one claim
-    add_version(building, model="other")
+    add_version(building, model="slow")
     worker = connect()
     thread = threading.Thread(target=run, args=(worker, "call vsync.work()"))
     thread.start()
     try:
         while not value(building, "select count(*) from vsync_data.catalog_v2"):
             time.sleep(0.02)
-        assert value(building, "select count(*) from vsync_internal.leases") == 1
+        backlog = value(building, "select token from vsync_internal.leases")
         run(building, "update shop.products set title = 'edited' where id = 7")
         settled(building, "edited other")
+        run(building, "update shop.brands set name = 'renamed' where id = 2")
+        settled(building, "edited renamed")
+        assert state(building, 2) == "building"
+        assert value(building, "select count(*) from vsync_internal.leases where token = %s", backlog) == 1
     finally:
         thread.join()
     assert state(building, 2) == "ready"
@@ -68,7 +72,7 @@ def test_a_backfill_that_is_interrupted_goes_on_and_embeds_nothing_twice(
     building: Connection, connect: Callable[..., Connection]
 ) -> None:
     run(building, "select vsync.configure('claim_limit', '200')")
-    add_version(building, model="other")
+    add_version(building, model="slow")
     for _ in range(3):
         worker = connect()
         thread = threading.Thread(target=_until_terminated, args=(worker,))

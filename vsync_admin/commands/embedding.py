@@ -5,6 +5,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from vsync_admin import outside
 from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
@@ -12,6 +13,7 @@ from vsync_admin.output import console, emit, emit_json, say, table
 from vsync_admin.queries import load
 
 _DROP = "select vsync.drop_embedding(%s::name, %s) as name"
+_REPAIR = "select vsync.repair_capture(%s::name) as triggers"
 _EXISTS = "select from vsync_internal.find_embedding(%s::name)"
 _INDEX = '{"type": "hnsw", "distance": "cosine"}'
 
@@ -55,7 +57,7 @@ def create(
         "if_not_exists": if_not_exists,
     }
     with connect(session) as connection:
-        rows = connection.execute(load("create_embedding"), arguments).fetchall()
+        rows = outside.execute(connection, load("create_embedding"), arguments)
     emit(rows, as_json=session.json)
     say("a worker fills it: vsync worker, or call vsync.work()")
 
@@ -95,6 +97,15 @@ def drop(
     with connect(session) as connection:
         rows = connection.execute(_DROP, (name, if_exists)).fetchall()
     emit([row for row in rows if row["name"]], as_json=session.json)
+
+
+@group.command()
+@takes_session
+def repair(session: Session, name: Name) -> None:
+    """Put triggers back, follow renames that no event trigger saw, and look at every document again."""
+    with connect(session) as connection:
+        rows = outside.execute(connection, _REPAIR, (name,))
+    emit(rows, as_json=session.json)
 
 
 def _upright(row: Row) -> list[dict[str, object]]:

@@ -16,8 +16,9 @@ def register(app: typer.Typer) -> None:
 def install(session: Session) -> None:
     """Install vsync into a database without an extension: the same SQL, in one transaction.
 
-    Needs pgvector. Where plpython3u is missing, what needs it is left out and the engine runs outside
-    the server. On a server of your own use `make install` and `create extension vsync cascade`.
+    Needs pgvector. Where plpython3u is missing, or the role is no superuser, what needs it is left out: the engine
+    then runs in `vsync` and in `vsync worker --local`. On a server of your own use `make install` and `create
+    extension vsync cascade`.
     """
     from vsync_admin.extension import install_into
 

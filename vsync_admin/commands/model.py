@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from vsync_admin import catalogue
+from vsync_admin import catalogue, outside
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import emit, say
@@ -47,13 +47,14 @@ def add(
         str,
         typer.Argument(
             help="A directory of this machine; hf:owner/name[@revision]; a name of the catalogue;"
-            " or file:///directory, a directory of the server that is not looked at here."
+            " or file:///directory, a directory of the server that is not looked at here"
+            " unless the server runs no models."
         ),
     ],
     store: Store = None,
     option: Options = None,
 ) -> None:
-    """Fetch a model if need be, and register it with the database. Superusers only.
+    """Fetch a model if need be, and register it with the database. For superusers, and for who installed vsync.
 
     The same files again change nothing; other files under the same name make a new revision.
     """
@@ -63,7 +64,7 @@ def add(
             file = options.get("file")
             directory = catalogue.locate(source, store=store, file=str(file) if file else None, report=say)
             source = f"{_SERVER_DIRECTORY}{directory}"
-        connection.execute(_REGISTER, (name, source, orjson.dumps(options).decode()))
+        outside.execute(connection, _REGISTER, (name, source, orjson.dumps(options).decode()))
         rows = connection.execute(load("models"), {"name": name}).fetchall()
     emit(rows if session.json else _short(rows), as_json=session.json)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from vsync_admin import outside
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.output import emit
 
@@ -29,7 +30,7 @@ def search(
 ) -> None:
     """Find the documents nearest to a text, nearest first. A table shows the start of each text, --json all of it."""
     with connect(session) as connection:
-        rows = connection.execute(_SEARCH, (embedding, query, k, caller)).fetchall()
+        rows = outside.execute(connection, _SEARCH, (embedding, query, k, caller))
     emit(rows if session.json else [_short(row) for row in rows], as_json=session.json)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, LiteralString
 import orjson
 import typer
 
-from vsync_admin import comparison, progress
+from vsync_admin import comparison, outside, progress
 from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
@@ -62,7 +62,7 @@ def add(
         "options": "{}" if given is None else orjson.dumps({"index": orjson.loads(given)}).decode(),
     }
     with connect(session) as connection:
-        rows = connection.execute(load("add_version"), arguments).fetchall()
+        rows = outside.execute(connection, load("add_version"), arguments)
     emit(rows, as_json=session.json)
     say(f"a worker fills it: vsync worker; then: vsync version activate {embedding} {rows[0]['version']}")
 
@@ -165,7 +165,7 @@ def compare(
         "k": k,
     }
     with connect(session) as connection:
-        rows = connection.execute(load("compare_versions"), arguments).fetchall()
+        rows = outside.execute(connection, load("compare_versions"), arguments)
         versions = connection.execute(load("versions"), {"embedding": embedding}).fetchall()
     if html is not None:
         both = [next(row for row in versions if row["version"] == version) for version in (version_a, version_b)]
