@@ -14,7 +14,7 @@ from chaos.faults import crash
 from chaos.gates import gated_worker
 from chaos.load import Load, Worker, Writer, open_shop
 from chaos.rest import assert_at_rest
-from races.steps import in_background, make_table, put, scalar, wait_until
+from races.steps import make_table, put, scalar, wait_until
 from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 
