@@ -103,7 +103,7 @@ class PlpyHost:
         self._guarded(self._plpy.rollback)
 
     def report(self, error: EngineError | HostError) -> NoReturn:
-        """Raise an error as PostgreSQL's own, with its SQLSTATE and fields; a cancel that came meanwhile goes before."""
+        """Raise an error as PostgreSQL's own, with SQLSTATE and fields; a cancel that came meanwhile goes before."""
         self._plpy.execute("select")
         self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
         raise AssertionError

@@ -16,7 +16,7 @@ _SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 
 @contextmanager
 def signals_blocked() -> Generator[None]:
-    """Block every signal that the server handles: threads started inside inherit the mask, the caller gets its own back.
+    """Block what signals the server handles: threads started inside inherit the mask, the caller gets its own back.
 
     A division by zero in native code then ends the process. PostgreSQL would jump out of the middle of that code.
     """

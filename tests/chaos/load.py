@@ -27,7 +27,14 @@ on conflict (id) do update set kind = excluded.kind, body = excluded.body"""
 
 
 def open_shop(
-    session: Connection, journal: Journal, model: Path, *, rows: int = 0, capture: str = "trigger", index: str = "none"
+    session: Connection,
+    journal: Journal,
+    model: Path,
+    *,
+    rows: int = 0,
+    capture: str = "trigger",
+    index: str = "none",
+    document: str = DOCUMENT,
 ) -> None:
     """Make the tables with rows in them, the model `tiny` and the embedding `found`."""
     session.execute(_TABLES)
@@ -40,7 +47,7 @@ def open_shop(
     session.execute(
         "select vsync.create_embedding('found', %s, 'tiny', capture => %s, options => %s,"
         " index => jsonb_build_object('type', %s::text))",
-        [DOCUMENT, capture, options, index],
+        [document, capture, options, index],
     )
 
 

@@ -1,4 +1,4 @@
-"""A tiny model with traps: one word each makes it hang, crash, run out of memory, answer in another shape, or with NaN."""
+"""A tiny model with traps: a word each makes it hang, crash, run out of memory, answer in another shape or NaN."""
 
 from pathlib import Path
 

@@ -22,7 +22,8 @@ _TOKENIZER.enable_truncation(TINY_MAX_TOKENS)
 _QUEUE = """select (select count(*) from vsync_internal.marks where due_at is distinct from 'infinity')
 + (select count(*) from vsync_internal.pages) + (select count(*) from vsync_internal.leases)"""
 _VERSIONS = """select v.version, m.name, v.state = 'active', v.data from vsync_internal.versions as v
-join vsync_internal.models as m on m.id = v.model_id where v.embedding = 'found' and v.state <> 'dropped' and v.following"""
+join vsync_internal.models as m on m.id = v.model_id
+where v.embedding = 'found' and v.state <> 'dropped' and v.following"""
 
 
 @dataclass(frozen=True)
