@@ -144,12 +144,13 @@ def _apply(session: Connection, changes: list[Change]) -> None:
 
 
 class Worker:
-    """Calls vsync.work() again and again, through every crash."""
+    """Calls vsync.work() again and again, through every crash; whatever_fails: through every other error too."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, whatever_fails: bool = False) -> None:
         self.pid: int | None = None
         self.stop = Event()
         self._dsn = dsn
+        self._tolerated = psycopg.Error if whatever_fails else psycopg.OperationalError
 
     def run(self) -> None:
         while not self.stop.is_set():
@@ -159,7 +160,7 @@ class Worker:
                     self.pid = session.info.backend_pid
                     while not self.stop.is_set():
                         session.execute("call vsync.work(duration => '1 s')")
-            except psycopg.OperationalError:
+            except self._tolerated:
                 self.stop.wait(0.05)
             finally:
                 self.pid = None
