@@ -99,12 +99,12 @@ def start(cluster: Cluster, *, timeout: float = 100) -> None:
                 run_as_database_user([*pg_ctl, "-w", "-t", str(int(timeout)), "-l", cluster.log], timeout=timeout + 10)
             except CommandError as error:
                 failures += 1
-                if failures == 4:
+                if failures == 8:
                     error.detail += _tail(cluster.log)
                     raise
         if time.monotonic() > deadline:
             raise CommandError("the cluster does not take connections", detail=_tail(cluster.log))
-        time.sleep(0.1)
+        time.sleep(0.1 + 0.1 * failures)
 
 
 def stop(cluster: Cluster, mode: str = "fast") -> None:

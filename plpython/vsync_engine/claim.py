@@ -68,6 +68,8 @@ class Claim:
     settings: Settings
     attend: Callable[[], None]
     busy: float = 0.0  # seconds in the model since the last publish
+    renewed: float = field(default_factory=time.monotonic)
+    owned: bool = True
 
     def work(self) -> None:
         """Render, skip, chunk, embed, publish; what is left when this ends, for whatever reason, is free again."""
@@ -78,6 +80,13 @@ class Claim:
             self.host.rollback()
             self._release()
             raise
+
+    def _keep(self) -> bool:
+        """Renew the lease in time; False where somebody else has it."""
+        if self.owned and time.monotonic() - self.renewed > self.settings.lease_seconds / 3:
+            self.owned = bool(transaction(self.host, lambda: value(self.host, statements.RENEW, self.token)))
+            self.renewed = time.monotonic()
+        return self.owned
 
     def _release(self) -> None:
         transaction(self.host, lambda: self.host.rows(statements.RELEASE, self.token))
@@ -110,16 +119,14 @@ class Claim:
         ready = [document for document in documents if document.chunks and not document.missing]
         pending = list(self._encoded([text for text in texts.values() if text.fresh]))
         sent = 0
-        renewed = published = time.monotonic()
+        published = time.monotonic()
         for batch in plan_batches([len(encoded.ids) for _, encoded in pending], self.settings.batch_tokens):
+            if not self._keep():
+                return
             members = [pending[i] for i in batch]
             sent += len(members)
             ready.extend(self._embed(members))
             now = time.monotonic()
-            if now - renewed > self.settings.lease_seconds / 3:
-                if not transaction(self.host, lambda: value(self.host, statements.RENEW, self.token)):
-                    return  # somebody else has it
-                renewed = now
             if now - published > _PUBLISH_EVERY or len(ready) >= _PUBLISHED_TOGETHER:
                 self._publish(ready, texts, sent)
                 ready, sent, published = [], 0, now
@@ -180,8 +187,9 @@ class Claim:
             if len(batch) == 1:
                 self._fail([document.key for document in batch[0][0].documents], error)
                 return
-            yield from self._embed(batch[: len(batch) // 2])
-            yield from self._embed(batch[len(batch) // 2 :])
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                if self._keep():
+                    yield from self._embed(half)
             return
         for (text, _), vector in zip(batch, vectors, strict=True):
             text.vector = models.as_text(vector)

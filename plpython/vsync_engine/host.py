@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from vsync_engine.errors import NOT_IN_TRANSACTION_BLOCK, EngineError
+from vsync_engine.errors import CRASH_SHUTDOWN, NOT_IN_TRANSACTION_BLOCK, EngineError
 
 Row = Mapping[str, Any]
 
@@ -64,6 +65,7 @@ class PlpyHost:
         import plpy  # exists only inside the server
 
         self._plpy: Any = plpy
+        self._postmaster = os.getppid()
         self._plans: dict[Statement, Any] = {}
 
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
@@ -78,7 +80,12 @@ class PlpyHost:
         self._guarded(cursor.close)
 
     def commit(self) -> None:
-        """Commit; VS004 inside a transaction block, which cannot be committed from within."""
+        """Commit; VS004 inside a transaction block, which cannot be committed from within.
+
+        A backend that outlives its postmaster is noticed: it would keep the server from starting again.
+        """
+        if os.getppid() != self._postmaster:
+            raise HostError("the server is gone", sqlstate=CRASH_SHUTDOWN)
         try:
             self._guarded(self._plpy.commit)
         except HostError as error:
@@ -96,7 +103,8 @@ class PlpyHost:
         self._guarded(self._plpy.rollback)
 
     def report(self, error: EngineError | HostError) -> NoReturn:
-        """Raise an error as PostgreSQL's own, with its SQLSTATE and fields."""
+        """Raise an error as PostgreSQL's own, with SQLSTATE and fields; a cancel that came meanwhile goes before."""
+        self._plpy.execute("select")
         self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
         raise AssertionError
 

@@ -9,6 +9,7 @@ import orjson
 
 from vsync_engine.layout import ModelSpec
 from vsync_engine.model import Kind, Model
+from vsync_engine.watch import watching
 
 _MODELS = 4
 _VECTORS = 256
@@ -36,13 +37,15 @@ def embed(model: Model, kind: Kind, texts: Sequence[str | None], token_budget: i
     if len(texts) == 1 and texts[0] is not None:
         remembered = (model.spec.sha256, kind, texts[0])
         if remembered not in _remembered:
-            _remembered[remembered] = as_text(model.embed([texts[0]], kind, token_budget)[0])
+            with watching(None):
+                _remembered[remembered] = as_text(model.embed([texts[0]], kind, token_budget)[0])
             if len(_remembered) > _VECTORS:
                 _remembered.popitem(last=False)
         _remembered.move_to_end(remembered)
         return [_remembered[remembered]]
     present = [text for text in texts if text is not None]
-    vectors = iter(model.embed(present, kind, token_budget)) if present else iter(())
+    with watching(None):
+        vectors = iter(model.embed(present, kind, token_budget))
     return [None if text is None else as_text(next(vectors)) for text in texts]
 
 

@@ -11,13 +11,26 @@ import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 
-_SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+_SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 
 
 @contextmanager
 def signals_blocked() -> Generator[None]:
-    """Block every asynchronous signal: threads started inside inherit the mask, the caller gets its own back."""
+    """Block what signals the server handles: threads started inside inherit the mask, the caller gets its own back.
+
+    A division by zero in native code then ends the process. PostgreSQL would jump out of the middle of that code.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _SYNCHRONOUS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def arithmetic_errors_fatal() -> Generator[None]:
+    """Let a division by zero end the process, in the calling thread too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGFPE})
     try:
         yield
     finally:
@@ -34,7 +47,7 @@ with signals_blocked():
 
 ort.set_default_logger_severity(4)  # what goes wrong comes back as an exception; stderr is the server's log
 
-__all__ = ["np", "ort", "return_freed_memory", "signals_blocked", "tokenizers"]
+__all__ = ["arithmetic_errors_fatal", "np", "ort", "return_freed_memory", "signals_blocked", "tokenizers"]
 
 
 def return_freed_memory() -> None:

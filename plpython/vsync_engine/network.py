@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vsync_engine.errors import MODEL_UNUSABLE, EngineError
-from vsync_engine.native import np, ort, signals_blocked
+from vsync_engine.native import arithmetic_errors_fatal, np, ort, signals_blocked
+from vsync_engine.watch import Call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,9 +50,18 @@ class Network:
         feeds: dict[str, NDArray[Any]] = {}
         for name, dtype in self._types.items():
             feeds[name] = _input(name, ids, mask).astype(dtype, copy=False)
+        call = Call()
         try:
-            answer = self._session.run([self._output], feeds)[0]
+            with call, arithmetic_errors_fatal():
+                answer = self._session.run([self._output], feeds, call.options)[0]
         except Exception as error:
+            if call.late:
+                raise EngineError(
+                    "model took too long",
+                    sqlstate=MODEL_UNUSABLE,
+                    detail=f"Batch of {ids.shape[0]} texts padded to {ids.shape[1]} tokens.",
+                    hint="If that is how long it takes: select vsync.configure('lease_seconds', '600')",
+                ) from error
             raise EngineError(
                 "model failed on a batch",
                 sqlstate=MODEL_UNUSABLE,

@@ -17,6 +17,7 @@ from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
 from vsync_engine.model import Model
 from vsync_engine.wal import Reader
+from vsync_engine.watch import watching
 
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
@@ -40,6 +41,11 @@ class Worker:
         self._kept_house = 0.0
         self._refreshing = True
         self._wal = Reader(host)
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds a model call may take: a lease is renewed when a third of it is over."""
+        return self._settings.lease_seconds * 2 / 3
 
     def drain(self) -> None:
         """Work off all that was committed before the call and is due."""
@@ -168,10 +174,11 @@ def work(host: Host, duration: str | None, embedding: str | None) -> None:
     try:
         with _session(host), _memory_limit(host):
             worker = Worker(host, embedding)
-            if duration is None:
-                worker.drain()
-            else:
-                worker.run(transaction(host, lambda: value(host, statements.SECONDS, duration)))
+            with watching(worker.longest_call):
+                if duration is None:
+                    worker.drain()
+                else:
+                    worker.run(transaction(host, lambda: value(host, statements.SECONDS, duration)))
     except Interrupted as interruption:
         raise interruption.error from interruption
 

@@ -14,6 +14,7 @@ begin
             or not exists (select from pg_stat_get_activity(l.pid) as a where coalesce(a.backend_start = l.backend_start, true))
         for update skip locked
     loop
+        perform vsync_internal.suspect(v_lease);
         perform vsync_internal.release(v_lease.token);
         v_count := v_count + 1;
     end loop;
@@ -27,6 +28,8 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_losses int;
 begin
     if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= clock_timestamp()) then
         update vsync_internal.marks as m set due_at = null
@@ -34,12 +37,16 @@ begin
             order by w.key for update skip locked) as w
         where m.version_id = claim.version_id and m.key = w.key;
     end if;
+    -- what a worker was lost over stands apart, in ever smaller groups, until it stands alone
+    select m.losses into v_losses from vsync_internal.marks as m
+    where m.version_id = claim.version_id and m.due_at is null and m.token is null and (claim.lane is null or m.lane <= claim.lane)
+    order by m.lane, m.since limit 1;
     token := nextval('vsync_internal.token');
     with picked as (
         select m.key from vsync_internal.marks as m
         where m.version_id = claim.version_id and m.due_at is null and m.token is null
-            and (claim.lane is null or m.lane <= claim.lane)
-        order by m.lane, m.since limit max_keys
+            and (claim.lane is null or m.lane <= claim.lane) and m.losses = v_losses
+        order by m.lane, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
         for update skip locked),
     claimed as (
         update vsync_internal.marks as m set token = claim.token, claimed = m.generation
@@ -55,6 +62,8 @@ begin
     select claim.token, claim.version_id, claim.keys, a.backend_start,
         clock_timestamp() + vsync_internal.setting('lease_seconds') * interval '1 second'
     from pg_stat_get_activity(pg_backend_pid()) as a;
+    -- should these documents take the server down, it must remember that they were claimed
+    perform set_config('synchronous_commit', 'local', true);
 end
 $$;
 comment on function vsync_internal.claim(int, int, int) is

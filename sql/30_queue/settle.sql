@@ -13,7 +13,7 @@ begin
     where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token and m.generation = m.claimed;
     get diagnostics v_settled = row_count;
     if v_settled < cardinality(settle.keys) then
-        update vsync_internal.marks as m set token = null, claimed = null, since = m.generation, attempts = 0, error = null
+        update vsync_internal.marks as m set token = null, claimed = null, since = m.generation, attempts = 0, losses = 0, error = null
         where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token;
     end if;
     return v_settled;
@@ -45,6 +45,36 @@ begin
 end
 $$;
 comment on function vsync_internal.release(bigint) is 'ends a claim; what it did not finish is free again. Returns the number of marks freed';
+
+create function vsync_internal.suspect(lease vsync_internal.leases)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_key text;
+    v_count bigint;
+begin
+    update vsync_internal.marks as m set losses = least(m.losses + 1, 1000)
+    from (select w.key from vsync_internal.marks as w
+        where w.version_id = lease.version_id and w.key = any (lease.keys) and w.token = lease.token order by w.key for update) as w
+    where m.version_id = lease.version_id and m.key = w.key;
+    get diagnostics v_count = row_count;
+    if cardinality(lease.keys) = 1 then
+        -- somebody may have stopped the worker once or twice; a third time is held against the document
+        select m.key into v_key from vsync_internal.marks as m
+        where m.version_id = lease.version_id and m.key = lease.keys[1] and m.token = lease.token and m.losses > 2;
+        if found then
+            perform vsync_internal.fail(lease.token, lease.keys, jsonb_build_object('sqlstate', 'VS105',
+                'message', 'the worker was lost while it was at this document alone',
+                'detail', 'It died, or its claim ran out. The server''s log may tell more.'));
+        end if;
+    end if;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.suspect(vsync_internal.leases) is
+'holds the loss of a worker against what it had claimed: such keys are claimed apart and fewer together; one that is lost alone again and again is a failure';
 
 create function vsync_internal.postpone(token bigint, keys text[], wait interval)
 returns bigint

@@ -12,6 +12,7 @@ create table vsync_internal.marks (
     token bigint,
     claimed bigint,
     attempts int not null default 0,
+    losses smallint not null default 0,
     error jsonb,
     failed_at timestamptz,
     primary key (version_id, key)
@@ -23,6 +24,7 @@ comment on column vsync_internal.marks.lane is '0 fresh changes, 1 large changes
 comment on column vsync_internal.marks.due_at is 'null: now; infinity: parked';
 comment on column vsync_internal.marks.token is 'the claim that owns it; null: free';
 comment on column vsync_internal.marks.claimed is 'generation at the time of the claim';
+comment on column vsync_internal.marks.losses is 'claims with it that ended without a word: the worker died or hung. The more, the fewer keys it is claimed with';
 -- token stays out of the indexes: claiming is then a heap-only update
 create index marks_due on vsync_internal.marks (version_id, lane, since) where due_at is null;
 create index marks_waiting on vsync_internal.marks (version_id, due_at) where due_at is not null;

@@ -1,13 +1,20 @@
-"""Fixtures of the tests with real workers."""
+"""Fixtures of the tests with real workers, and the line that each battery ends with."""
 
+import os
+import random
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fix_cluster import Connection
 
-pytest.register_assert_rewrite("races.steps", "chaos.rest")
+pytest.register_assert_rewrite("races.steps", "chaos.rest", "chaos.battery")
+from chaos.battery import Battery  # noqa: E402
 from races import steps  # noqa: E402
+
+_run: list[Battery] = []
 
 
 @pytest.fixture
@@ -19,3 +26,28 @@ def items(db: Connection, tiny_model_poison: Path) -> Connection:
         "select vsync.create_embedding('found', 'select id, shop.body_of(id, body) as content from shop.items', 'tiny')"
     )
     return db
+
+
+@pytest.fixture
+def battery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Battery]:
+    """A run of a battery: its seed (SEED, else another one every time), its journal and what the oracle found."""
+    seed = int(os.environ.get("SEED") or secrets.randbelow(1_000_000))
+    own = Battery(request.node.name, seed, random.Random(seed), tmp_path / "journal")
+    _run.append(own)
+    yield own
+    own.journal.close()
+
+
+@pytest.fixture
+def share() -> Callable[[int], int]:
+    """Scale the size of a long run: PERCENT of it, all of it otherwise."""
+    percent = int(os.environ.get("PERCENT") or 100)
+    return lambda count: max(1, count * percent // 100)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print a line a battery."""
+    if _run:
+        terminalreporter.section("chaos")
+        for battery in _run:
+            terminalreporter.write_line(str(battery))

@@ -1,118 +1,81 @@
-"""SIGKILL: of a worker's backend, which restarts the whole server, and of the server itself."""
+"""SIGKILL of worker backends, writer backends and the server, and immediate stops, at random moments."""
 
-import os
 import random
-import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Lock
 
 import psycopg
 import pytest
 
+from chaos.battery import Battery
+from chaos.faults import crash, kill
+from chaos.load import Load, Worker, Writer, open_shop
 from chaos.rest import assert_at_rest
-from fix_cluster import Connection
 from races.steps import declare, in_background, make_table, scalar, wait_until
 from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 
-ROWS = 500
-TOGETHER = 20
+FAULTS = ("worker", "worker", "writer", "server", "postmaster", "immediate")
+WORKING = "select exists (select from pg_locks where locktype = 'advisory' and mode = 'ShareLock')"
+KILLED = "was terminated by signal 9"
 
 
-class Writer:
-    """Updates rows, twenty a transaction, through every crash; never further ahead than it is allowed."""
-
-    def __init__(self, dsn: str, seed: int) -> None:
-        self.done = 0
-        self.allowed = 0
-        self.stop = Event()
-        self._dsn = dsn
-        self._random = random.Random(seed)
-        self._lock = Lock()
-
-    def run(self) -> None:
-        while not self.stop.is_set():
-            try:
-                with psycopg.connect(self._dsn) as session:
-                    self._write(session)
-            except psycopg.OperationalError:
-                self.stop.wait(0.05)
-
-    def _write(self, session: Connection) -> None:
-        while not self.stop.is_set():
-            if self.done >= self.allowed:
-                self.stop.wait(0.005)
-                continue
-            keys = self._random.sample(range(1, ROWS + 1), TOGETHER)
-            texts = [f"text {self._random.randrange(2000)} of {key % 50}" for key in keys]
-            gone = self._random.sample(keys, 2)
-            with session.transaction():
-                session.execute(
-                    "insert into shop.items select * from unnest(%s::int[], %s::text[]) as u "
-                    "on conflict (id) do update set body = excluded.body",
-                    [keys, texts],
-                )
-                session.execute("delete from shop.items where id = any(%s)", [gone])
-            self.done += TOGETHER
-
-
-class Worker:
-    """Calls vsync.work() again and again, through every crash."""
-
-    def __init__(self, dsn: str) -> None:
-        self.pid: int | None = None
-        self.stop = Event()
-        self._dsn = dsn
-
-    def run(self) -> None:
-        while not self.stop.is_set():
-            try:
-                with psycopg.connect(self._dsn, autocommit=True) as session:
-                    session.execute("load 'plpython3'")
-                    self.pid = session.info.backend_pid
-                    while not self.stop.is_set():
-                        session.execute("call vsync.work(duration => '1 s')")
-            except psycopg.OperationalError:
-                self.stop.wait(0.05)
-            finally:
-                self.pid = None
+def strike(cluster: Cluster, load: Load, fault: str, chance: random.Random) -> bool:
+    """Break something and wait until it is noticed; tell whether the server restarted by itself."""
+    if fault in ("worker", "writer"):
+        victim = chance.choice(load.workers if fault == "worker" else load.writers)
+        wait_until(lambda: victim.pid is not None, f"a {fault}")
+        pid = victim.pid
+        struck = kill(pid)
+        wait_until(lambda: victim.pid != pid, f"the {fault}'s end")
+        return struck
+    if fault == "server":
+        crash(cluster)
+    elif fault == "postmaster":
+        clusters.kill(cluster)
+    else:
+        clusters.stop(cluster, "immediate")
+    clusters.start(cluster)
+    return False
 
 
 @pytest.mark.parametrize(
-    ("kills", "updates"), [(2, 1000), pytest.param(20, 20_000, marks=pytest.mark.chaos, id="20 kills")]
+    ("kills", "updates", "rows", "pause"),
+    [(5, 3000, 600, 0.0), pytest.param(200, 1_000_000, 20_000, 1.0, marks=pytest.mark.chaos, id="200 kills")],
 )
-def test_nothing_is_lost_doubled_or_stale_after_workers_were_killed(
-    crash_cluster: Cluster, tiny_model: Path, kills: int, updates: int
+def test_nothing_is_lost_doubled_or_stale_whatever_was_killed(
+    crash_cluster: Cluster,
+    tiny_model: Path,
+    battery: Battery,
+    share: Callable[[int], int],
+    kills: int,
+    updates: int,
+    rows: int,
+    pause: float,
 ) -> None:
     dsn = crash_cluster.dsn("vsync")
     with psycopg.connect(dsn, autocommit=True) as session:
-        make_table(session, tiny_model)
-        declare(session, index="hnsw")
-    chance = random.Random(kills)
-    writer, workers = Writer(dsn, kills), [Worker(dsn), Worker(dsn)]
-    running = [in_background(part.run) for part in (writer, *workers)]
-    try:
+        open_shop(session, battery.journal, tiny_model, rows=rows, index="hnsw")
+    if pause:
+        kills, updates = share(kills), share(updates)
+    restarts = 0
+    writers = [Writer(dsn, battery.journal, number, 2, rows, battery.seed) for number in range(2)]
+    with Load(writers, [Worker(dsn), Worker(dsn)]) as load:
         for turn in range(kills):
-            writer.allowed = (turn + 1) * updates // kills
-            moment = turn * updates // kills + chance.randrange(updates // kills)
-            wait_until(lambda moment=moment: writer.done >= moment, "the writer")
-            victim = workers[turn % 2]
-            wait_until(lambda victim=victim: victim.pid is not None, "a worker")
-            pid = victim.pid
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda victim=victim, pid=pid: victim.pid != pid, "the worker's end")
-        wait_until(lambda: writer.done >= updates, "the rest of the writes")
-    finally:
-        for part in (writer, *workers):
-            part.stop.set()
-        for future in running:
-            future.result(60)
+            load.allow((turn + 1) * updates // kills)
+            moment = turn * updates // kills + battery.chance.randrange(updates // kills // 2)
+            wait_until(lambda moment=moment: load.done >= moment, "the writers")
+            time.sleep(pause * battery.chance.uniform(1, 3))
+            fault = FAULTS[turn % len(FAULTS)] if not pause else battery.chance.choice(FAULTS)
+            restarts += strike(crash_cluster, load, fault, battery.chance)
+            battery.faults += 1
+        wait_until(lambda: load.done >= updates - len(writers), "the rest of the writes", 600)
     clusters.start(crash_cluster)  # waits for the end of recovery
-    assert crash_cluster.log.read_text(errors="replace").count("was terminated by signal 9") == kills
+    assert crash_cluster.log.read_text(errors="replace").count(KILLED) >= restarts > 0
     with psycopg.connect(dsn, autocommit=True) as session:
-        assert_at_rest(session)
-        assert scalar(session, "select count(*) from shop.items") > ROWS / 2
+        battery.rest(session)
+        assert scalar(session, "select count(*) from shop.items") > rows / 2
 
 
 def test_log_and_queue_survive_a_crash_of_the_server(crash_cluster: Cluster, tiny_model: Path) -> None:
@@ -129,3 +92,13 @@ def test_log_and_queue_survive_a_crash_of_the_server(crash_cluster: Cluster, tin
     with psycopg.connect(dsn, autocommit=True) as session:
         assert scalar(session, "select count(*) from vsync_internal.marks") == 100
         assert_at_rest(session)
+
+
+def test_a_worker_does_not_outlive_its_server(crash_cluster: Cluster) -> None:
+    with psycopg.connect(crash_cluster.dsn("vsync"), autocommit=True) as session:
+        working = in_background(lambda: session.execute("call vsync.work(duration => '60 s')"))
+        with psycopg.connect(crash_cluster.dsn("vsync"), autocommit=True) as other:
+            wait_until(lambda: scalar(other, WORKING), "the worker")
+        clusters.kill(crash_cluster)
+        assert isinstance(working.exception(10), psycopg.OperationalError)
+    clusters.start(crash_cluster)

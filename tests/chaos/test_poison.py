@@ -1,7 +1,12 @@
 """Documents that cannot be rendered or embedded: parked by themselves, readable, and never in the way."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from chaos.battery import Battery
+from chaos.load import DOCUMENT, open_shop
 from chaos.rest import assert_at_rest
 from fix_cluster import Connection
 from races.steps import put, run, scalar, stored
@@ -10,14 +15,18 @@ RAISE = "create or replace function shop.body_of(id int, body text) returns text
 DIVIDE = RAISE + "'begin return case when mod(id, 10) = 0 then (1 / (id - id))::text else body end; end'"
 SPEAK = RAISE + "$$begin if id = 7 then raise exception '%', repeat('ü€', 5000); end if; return body; end$$"
 HEAL = RAISE + "'begin return body; end'"
+_DIVIDING = DOCUMENT.replace(
+    "i.body as", "i.body || case when i.id % 500 = 7 then (1 / (i.id - i.id))::text else '' end as"
+)
 FAILURES = "select key ->> 'id', attempts, parked, sqlstate, message from vsync.failures order by 1"
 
 
-@pytest.fixture(autouse=True)
-def _impatient(items: Connection) -> None:
+@pytest.fixture
+def items(items: Connection) -> Connection:
     items.execute("set statement_timeout = '20 s'")
     items.execute("select vsync.configure('max_attempts', '3'), vsync.configure('retry_seconds', '0')")
     items.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 50) as g")
+    return items
 
 
 @pytest.mark.parametrize("pill", ["poisonpill", "nanpill"])
@@ -101,3 +110,33 @@ def test_old_failures_never_starve_new_work(items: Connection) -> None:
     assert stored(items)[99] == "new work"
     items.execute("update shop.items set body = 'cured ' || id")
     assert_at_rest(items)
+
+
+@pytest.mark.parametrize("rows", [400, pytest.param(50_000, marks=pytest.mark.chaos, id="50000 rows")])
+def test_one_document_in_a_hundred_is_poison_and_the_others_do_not_notice(
+    db: Connection, tiny_model_poison: Path, battery: Battery, share: Callable[[int], int], rows: int
+) -> None:
+    rows = rows if rows == 400 else share(rows)
+    open_shop(db, battery.journal, tiny_model_poison, rows=rows, document=_DIVIDING)
+    db.execute("select vsync.configure('max_attempts', '3'), vsync.configure('retry_seconds', '0')")
+    dividing = frozenset(range(7, rows + 1, 500))
+    chosen = battery.chance.sample([key for key in range(1, rows + 1) if key not in dividing], rows // 100)
+    kinds = ("poisonpill", "nanpill", "long ")
+    for i, key in enumerate(chosen):
+        body = f"{kinds[i % 3]} {key} " * (10_000_000 // 12 if i == 5 else 1)
+        db.execute("update shop.items set body = %s where id = %s", [body, key])
+        battery.journal.acknowledge([("items", key, [key % 20, body])])
+    parked = dividing | {key for i, key in enumerate(chosen) if i % 3 < 2}
+    battery.faults += len(parked)
+    battery.rest(db, parked=parked)
+    assert scalar(db, "select min(attempts) from vsync.failures") == 3
+    embedded = scalar(db, "select embedded_total from vsync.stat_embeddings")
+    assert embedded == rows - len(parked), "siblings are embedded once"
+    db.execute("update shop.kinds set name = name || '!' where id < 10")
+    battery.journal.acknowledge(("kinds", kind, [f"kind {kind}!"]) for kind in range(10))
+    battery.rest(db, parked=parked)
+    db.execute("update shop.items set body = 'cured ' || id where id = any(%s)", [list(parked - dividing)])
+    battery.journal.acknowledge(("items", key, [key % 20, f"cured {key}"]) for key in parked - dividing)
+    db.execute("delete from shop.items where id = any(%s)", [list(dividing)])
+    battery.journal.acknowledge(("items", key, None) for key in dividing)
+    battery.rest(db)

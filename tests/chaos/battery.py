@@ -1,0 +1,35 @@
+"""One run of a battery: a seed, faults counted, and the verdict at every rest."""
+
+import random
+from pathlib import Path
+
+from chaos.journal import Journal
+from chaos.verdict import Verdict, judge
+from fix_cluster import Connection
+
+
+class Battery:
+    """chance: everything random comes from it. faults: how often something was broken on purpose."""
+
+    def __init__(self, name: str, seed: int, chance: random.Random, journal: Path) -> None:
+        self.name = name
+        self.seed = seed
+        self.chance = chance
+        self.journal = Journal(journal)
+        self.faults = 0
+        self.rests = 0
+        self.verdict = Verdict()
+
+    def __str__(self) -> str:
+        return f"{self.name}: seed {self.seed}, {self.faults} faults, {self.rests} rests: {self.verdict}"
+
+    def rest(self, session: Connection, *, parked: frozenset[int] = frozenset()) -> None:
+        """Work off, compare everything with the journal: nothing may be wrong."""
+        session.execute("call vsync.work()")
+        self.found(judge(session, self.journal.replay(), parked=parked))
+
+    def found(self, verdict: Verdict) -> None:
+        """Count what an oracle found; nothing may be wrong."""
+        self.rests += 1
+        self.verdict += verdict
+        assert verdict == Verdict(), self
