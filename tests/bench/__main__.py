@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tests.bench import audit, drain, fanout, freshness, pipeline, wal, writers
 from tests.bench.measure import Figure, bench_cluster
+from tests.bench.peer import figures as peer
 from vsync_admin.cluster import Cluster
 
 BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "fanout": fanout.figures,
     "memory": freshness.memory,
     "audit": audit.figures,
+    "peer": peer.figures,
 }
 
 

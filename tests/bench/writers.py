@@ -22,7 +22,7 @@ from generate_series(1, {ROWS}) as i
 """
 _DECLARE = "select vsync.create_embedding('captured_search', 'select id, body as content from captured', 'tiny')"
 RELEVANT = "\\set id random(1, 1000000)\nupdate {} set body = left(body, 90) || random()::text where id = :id;\n"
-_IRRELEVANT = "\\set id random(1, 1000000)\nupdate {} set price = price + 1 where id = :id;\n"
+IRRELEVANT = "\\set id random(1, 1000000)\nupdate {} set price = price + 1 where id = :id;\n"
 
 
 def figures(cluster: Cluster) -> Iterator[Figure]:
@@ -36,7 +36,7 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
             session.execute(f"alter table {table} add primary key (id)".encode())
             session.execute(f"vacuum analyze {table}".encode())
         session.execute(_DECLARE)
-        for name, script, must, aim in (("relevant", RELEVANT, 0.88, 0.95), ("irrelevant", _IRRELEVANT, 0.92, 0.97)):
+        for name, script, must, aim in (("relevant", RELEVANT, 0.88, 0.95), ("irrelevant", IRRELEVANT, 0.92, 0.97)):
             yield _single_rows(cluster, session, Path(directory), name, script, must, aim)
         ratios: list[float] = []
         for i in range(ROUNDS):
