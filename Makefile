@@ -66,6 +66,10 @@ lint: venv ## ruff, import-linter, pyright, the SQL checks
 bench: install ## the benchmarks, as a table and as JSON
 	@$(PYTHON) -m tests.bench
 
+benchmark: install ## the same, and docs/benchmark.md with its plots
+	-@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench.document
+
 mutants: install ## take each protection out; a test must fail
 	@$(PYTHON) -m tests.mutants
 
@@ -73,4 +77,4 @@ clean: ## remove what was built here; clusters and servers stay
 	@rm -rf .venv build dist .hypothesis .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup venv build install uninstall up down psql dsn demo test soak chaos lint bench mutants clean
+.PHONY: help setup venv build install uninstall up down psql dsn demo test soak chaos lint bench benchmark mutants clean

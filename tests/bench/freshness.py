@@ -31,10 +31,10 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
         session.execute("select vsync.register_model('minilm', %s)", [f"file://{directory}"])
         session.execute("create table texts (id int primary key, body text)")
         texts = real_texts(5_000)
-        _load(session, texts[:2_000])
+        load(session, texts[:2_000])
         session.execute(DECLARE)
         session.execute("call vsync.work()")
-        with _worker(cluster, "freshness", TRICKLE + IDLE + 30) as pid:
+        with worker(cluster, "freshness", TRICKLE + IDLE + 30) as pid:
             yield from _latency(cluster, session)
             time.sleep(5)
             before = _cpu(pid)
@@ -51,13 +51,13 @@ def memory(cluster: Cluster) -> Iterator[Figure]:
         yield from _memory(session, real_texts(5_000))
 
 
-def _load(session: Connection, texts: list[str]) -> None:
+def load(session: Connection, texts: list[str]) -> None:
     with session.cursor() as cursor, cursor.copy("copy texts from stdin") as copy:
         for row in enumerate(texts):
             copy.write_row(row)
 
 
-class _worker:
+class worker:
     """A worker session for some time; its backend's pid."""
 
     def __init__(self, cluster: Cluster, dbname: str, duration: int) -> None:
@@ -85,34 +85,47 @@ def _cpu(pid: int) -> float:
 
 
 def _latency(cluster: Cluster, session: Connection) -> Iterator[Figure]:
-    """Poll for each update's text in the serving view from a second session."""
+    seen = latencies(cluster, session, _FRESH, rate=RATE, duration=TRICKLE, rows=2_000)
+    note = f"{RATE} updates/s for {TRICKLE} s"
+    yield Figure("commit to fresh, p50", 1000 * statistics.median(seen), "ms", 150, 50, at_most=True, note=note)
+    yield Figure("commit to fresh, p95", 1000 * percentile(seen, 95), "ms", 600, 200, at_most=True, note=note)
+
+
+def latencies(cluster: Cluster, session: Connection, fresh: str, *, rate: int, duration: int, rows: int) -> list[float]:
+    """Return, in order of length, the seconds from each commit to table texts until another session finds its vector.
+
+    fresh: query for those of a list of texts that have one. rate: updates a second. rows: how many rows take turns.
+    """
     waiting: dict[str, float] = {}
     seen: list[float] = []
     done = threading.Event()
 
     def watch() -> None:
-        with psycopg.connect(cluster.dsn("freshness"), autocommit=True) as reader:
+        with psycopg.connect(cluster.dsn(session.info.dbname), autocommit=True) as reader:
             while not done.is_set() or waiting:
-                found = reader.execute(_FRESH, [list(waiting)]).fetchall()
+                found = reader.execute(fresh.encode(), [list(waiting)]).fetchall()
                 now = time.perf_counter()
                 for (content,) in found:
-                    seen.append(now - waiting.pop(content))
+                    if content in waiting:
+                        seen.append(now - waiting.pop(content))
                 time.sleep(0.005)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()
-    for i in range(RATE * TRICKLE):
+    for i in range(rate * duration):
         text = f"update {i} of a package that sorts mail by sender and date"
-        session.execute("update texts set body = %s where id = %s", [text, i % 2_000])
+        session.execute("update texts set body = %s where id = %s", [text, i % rows])
         waiting[text] = time.perf_counter()
-        time.sleep(max(0.0, start + (i + 1) / RATE - time.perf_counter()))
+        time.sleep(max(0.0, start + (i + 1) / rate - time.perf_counter()))
     done.set()
     watcher.join()
-    seen.sort()
-    note = f"{RATE} updates/s for {TRICKLE} s"
-    yield Figure("commit to fresh, p50", 1000 * statistics.median(seen), "ms", 150, 50, at_most=True, note=note)
-    yield Figure("commit to fresh, p95", 1000 * seen[int(len(seen) * 0.95)], "ms", 600, 200, at_most=True, note=note)
+    return sorted(seen)
+
+
+def percentile(ordered: list[float], percent: int) -> float:
+    """Return a percentile of values in order."""
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 def _memory(session: Connection, texts: list[str]) -> Iterator[Figure]:
@@ -120,7 +133,7 @@ def _memory(session: Connection, texts: list[str]) -> Iterator[Figure]:
     resident: list[float] = []
     for i in range(MEMORY_TEXTS // len(texts)):
         session.execute("truncate texts")
-        _load(session, [f"{i} {text}" for text in texts])
+        load(session, [f"{i} {text}" for text in texts])
         session.execute("call vsync.work()")
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
         resident.append(int(status.split("RssAnon:")[1].split()[0]) / 1024)

@@ -1,0 +1,1 @@
+"""vsync beside pgai: the same rows, the same model, the same server, in turn."""
