@@ -10,6 +10,7 @@
 \ir 50_versions/tables.sql
 \ir 50_versions/find.sql
 \ir 50_versions/keys.sql
+\ir 60_rules/tables.sql
 \ir 20_capture/log.sql
 \ir 20_capture/wal.sql
 \ir 20_capture/wal_tables.sql

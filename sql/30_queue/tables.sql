@@ -14,6 +14,11 @@ create table vsync_internal.marks (
     attempts int not null default 0,
     error jsonb,
     failed_at timestamptz,
+    priority float8 not null default 0,
+    verdict text check (verdict in ('skip', 'defer', 'hold', 'exclude', 'refresh', 'approved')),
+    rule_id int,
+    hold_id bigint,
+    image text,
     primary key (version_id, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table vsync_internal.marks is 'the queue: this key of this version may be stale. Only workers touch it';
@@ -23,8 +28,11 @@ comment on column vsync_internal.marks.lane is '0 fresh changes, 1 large changes
 comment on column vsync_internal.marks.due_at is 'null: now; infinity: parked';
 comment on column vsync_internal.marks.token is 'the claim that owns it; null: free';
 comment on column vsync_internal.marks.claimed is 'generation at the time of the claim';
+comment on column vsync_internal.marks.verdict is 'what a rule decided: where it holds the document back, due_at says until when (infinity: until something changes); null: as usual';
+comment on column vsync_internal.marks.rule_id is 'the rule that decided';
+comment on column vsync_internal.marks.image is 'the change it decided on, as in log.images: another rule may be asked later';
 -- token stays out of the indexes: claiming is then a heap-only update
-create index marks_due on vsync_internal.marks (version_id, lane, since) where due_at is null;
+create index marks_due on vsync_internal.marks (version_id, lane, priority desc, since) where due_at is null;
 create index marks_waiting on vsync_internal.marks (version_id, due_at) where due_at is not null;
 
 create table vsync_internal.leases (
@@ -49,11 +57,22 @@ create table vsync_internal.pages (
     after_key text,
     lane smallint not null default 1,
     attempts int not null default 0,
-    retry_at timestamptz
+    retry_at timestamptz,
+    images text[],
+    op "char",
+    documents bigint,
+    priority float8 not null default 0,
+    verdict text,
+    rule_id int,
+    hold_id bigint,
+    due_at timestamptz
 );
 create index pages_next on vsync_internal.pages (lane, id);
 comment on table vsync_internal.pages is 'what the fold leaves to be expanded into marks, a page at a time';
 comment on column vsync_internal.pages.dependency is 'null: keys of documents; else tuples of that dependency, and the keys of documents are found along its path';
 comment on column vsync_internal.pages.keys is 'null: every stored key (truncate)';
 comment on column vsync_internal.pages.after_key is 'what is expanded already, in key order';
+comment on column vsync_internal.pages.images is 'parallel to keys, as in log.images: rules have to be asked before the page is expanded';
+comment on column vsync_internal.pages.documents is 'how many documents the transaction''s change leads to, where that is known';
+comment on column vsync_internal.pages.verdict is 'what a rule decided of the whole page: its marks inherit it, with rule, hold and due_at';
 comment on column vsync_internal.pages.lane is '0 small changes, which go first, 1 large ones; their marks inherit it';
