@@ -15,7 +15,7 @@ declare
     v_sources text;
 begin
     select max(r.stage), coalesce(max(r.relation::oid)::regclass, v_root),
-        string_agg(format(e'case when (%s\n) then %s end', 
+        string_agg(format(e'case when (%s\n) then %s end',
             r.sql || case when r.expression is null then '' else format(e'\n) and ((%s\n)::pg_catalog.float8 is not null', r.expression) end, r.id), ', ' order by u.i),
         string_agg(format(e'case when (%s\n) then (%s\n)::pg_catalog.float8 end', r.sql, r.expression), ', ' order by u.i) filter (where r.expression is not null),
         array(select distinct n.name from vsync_internal.rules as x, jsonb_each(x.columns) as n (name, columns)
