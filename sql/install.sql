@@ -33,6 +33,7 @@
 \ir 50_versions/quoted_query.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
+\ir 60_rules/python.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/readers.sql
