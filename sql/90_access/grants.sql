@@ -20,7 +20,7 @@ begin
     for v_function, v_role in
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{search,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
+            ('vsync_reader', '{text_change,changed,search,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
             ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
