@@ -59,8 +59,7 @@ $$;
 comment on function vsync.text_change(text, text) is
 'the share of two texts that differs, from 0 (equal) to 1: 1 - 2c / (m + n), where m and n are the numbers of sequences of three
 characters in each text, with two spaces put before and behind it, and c is how many of them both have, counted as often as both have
-them. Null is the empty text. In a rule: the change since the last embedding. Example:
-select vsync.text_change(''the quick brown fox'', ''the quick brown dog'');
+them. Null is the empty text. In a rule: the change since the last embedding. Example: select vsync.text_change(''the quick brown fox'', ''the quick brown dog'');
 select vsync.create_rule(''typos'', ''catalog'', ''vsync.text_change(last.content, doc.content) < 0.02'', ''defer'', ''{"until": "22:00"}'')';
 
 create function vsync.changed(new anyelement, old anyelement, variadic columns text[])
