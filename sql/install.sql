@@ -35,6 +35,8 @@
 \ir 50_versions/quoted_query.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
+\ir 60_rules/python.sql
+\ir 60_rules/text_change.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/readers.sql
