@@ -25,6 +25,8 @@
 \ir 30_queue/claim.sql
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
+\ir 60_rules/in_force.sql
+\ir 60_rules/judge.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql
 \ir 40_refresh/backfill.sql
@@ -34,6 +36,8 @@
 \ir 50_versions/quoted_query.sql
 \ir 50_versions/document_catalog.sql
 \ir 50_versions/python.sql
+\ir 60_rules/python.sql
+\ir 60_rules/text_change.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/readers.sql

@@ -36,6 +36,9 @@ VERSION_IN_USE = "VS404"
 WAL_UNREADABLE = "VS501"
 IDENTITY_INSUFFICIENT = "VS502"
 
+RULE_CONDITION = "VS601"
+RULE_NAMES = "VS602"
+
 
 class EngineError(Exception):
     """An error a user can act on, in PostgreSQL's shape.
