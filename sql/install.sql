@@ -24,6 +24,8 @@
 \ir 30_queue/claim.sql
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
+\ir 60_rules/in_force.sql
+\ir 60_rules/judge.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql
 \ir 40_refresh/backfill.sql

@@ -22,6 +22,10 @@ EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
 FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.jsonb"))
 FOLD = Statement("select vsync_internal.fold()")
 FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
+JUDGE = Statement(
+    "select place, rules, numbers from vsync_internal.judge($1, $2, $3)",
+    ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),
+)
 LOCK = Statement(
     "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )
@@ -42,6 +46,7 @@ RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.i
 RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
 RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 ROTATE = Statement("select vsync_internal.rotate()")
+RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
 SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))
 SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
 SETTINGS = Statement("select name, value from vsync.settings")

@@ -14,6 +14,7 @@ create table vsync_internal.rules (
     stage text not null check (stage in ('change', 'document')),
     relation regclass,
     sql text not null,
+    expression text,
     columns jsonb not null,
     in_force boolean not null default false,
     broken text,
@@ -23,7 +24,8 @@ comment on table vsync_internal.rules is 'what a change is worth: a condition an
 comment on column vsync_internal.rules.stage is 'change: asked of old and new, after the fold; document: asked of doc and last, after rendering';
 comment on column vsync_internal.rules.relation is 'whose rows old and new are; null: the root''s';
 comment on column vsync_internal.rules.sql is 'the condition as it is run: free of comments, every column written with old, new, doc, last or change';
-comment on column vsync_internal.rules.columns is 'what the condition reads: {"old": […], "new": […], "doc": […], "last": […], "change": […]}';
+comment on column vsync_internal.rules.expression is 'params.expression in the same form; null where there is none';
+comment on column vsync_internal.rules.columns is 'what condition and expression read: {"old": […], "new": […], "doc": […], "last": […], "change": […]}';
 comment on column vsync_internal.rules.in_force is 'as a worker saw it last: when that changes, what the rule decided is looked at again';
 comment on column vsync_internal.rules.broken is 'why it cannot be asked any more; then it matches nothing';
 

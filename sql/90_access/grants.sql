@@ -36,6 +36,7 @@ begin
                 drop_version,end_rollback,pause_version,repair_capture}'),
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
+            ('vsync_operator', '{judge,rules_asked}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
