@@ -18,6 +18,7 @@
 \ir 20_capture/capture_body.sql
 \ir 20_capture/capture.sql
 \ir 30_queue/tables.sql
+\ir 30_queue/mark.sql
 \ir 30_queue/fold.sql
 \ir 30_queue/rotate.sql
 \ir 30_queue/settle.sql

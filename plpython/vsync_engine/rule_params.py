@@ -25,7 +25,7 @@ _KNOWN = {
 }
 _ONE_OF = {"defer": ("for", "until", "cron"), "prioritize": ("priority", "expression")}
 _AT_MOST_ONE_OF = {"refresh": ("every", "cron")}
-_TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 
 _EXAMPLES = {
     "relation": '"shop.categories"',

@@ -1,22 +1,3 @@
-create function vsync_internal.mark(version_id int, keys text[], generation bigint, captured_at timestamptz, lane int default 0)
-returns bigint
-language sql
-set search_path = pg_catalog, pg_temp
-as $$
-    -- in key order, as every statement that locks several marks
-    with marked as (
-        insert into vsync_internal.marks as m (version_id, key, generation, since, lane, captured_at)
-        select mark.version_id, k.key, mark.generation, mark.generation, mark.lane, mark.captured_at
-        from (select distinct u.key collate "C" as key from unnest(mark.keys) as u (key) order by 1) as k
-        on conflict on constraint marks_pkey do update
-        set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
-            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end
-        returning 1)
-    select count(*) from marked
-$$;
-comment on function vsync_internal.mark(int, text[], bigint, timestamptz, int) is
-'marks keys as possibly stale; a change revives what was parked and leaves a claim in place';
-
 create function vsync_internal.fold()
 returns bigint
 language plpgsql

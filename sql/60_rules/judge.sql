@@ -25,27 +25,28 @@ begin
     join vsync_internal.rules as r on r.id = u.id and r.embedding = version.embedding;
     v_sources := concat_ws(' ',
         case when v_stage = 'change' and 'old' = any (v_reads) then
-            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.image -> ''old'', ''null'')) as old', v_relation) end,
+            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''old'', ''null'')) as old', v_relation) end,
         case when v_stage = 'change' and 'new' = any (v_reads) then
-            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.image -> ''new'', ''null'')) as new', v_relation) end,
+            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''new'', ''null'')) as new', v_relation) end,
         case when v_stage = 'document' and 'new' = any (v_reads) then
             format('left join lateral (select r.* from %s as r, (select %s) as k where %s) as new on true', v_root,
-                vsync_internal.key_values(vsync_internal.key_places(version.keys), 'c.key'),
+                vsync_internal.key_values(vsync_internal.key_places(version.keys), 'c.vsync_key'),
                 vsync_internal.key_list(version.keys, 'r.%2$I = k.k%4$s', ' and ')) end,
         case when 'doc' = any (v_reads) then
-            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, c.doc) as doc', v_document) end,
+            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, c.vsync_doc) as doc', v_document) end,
         case when 'last' = any (v_reads) then
-            format('cross join lateral (select %s (c.last ->> ''embedded_at'')::pg_catalog.timestamptz as embedded_at, (c.last ->> ''version'')::pg_catalog.int4 as version '
-                'from pg_catalog.jsonb_populate_record(null::%s, c.last) as l) as last',
+            format('cross join lateral (select %s (c.vsync_last ->> ''embedded_at'')::pg_catalog.timestamptz as embedded_at, (c.vsync_last ->> ''version'')::pg_catalog.int4 as version '
+                'from pg_catalog.jsonb_populate_record(null::%s, c.vsync_last) as l) as last',
                 (select string_agg(format('l.%I, ', a.attname), '' order by a.attnum) from pg_attribute as a
                     where a.attrelid = v_document::regclass and a.attnum > 0 and not a.attisdropped and a.attname not in ('embedded_at', 'version')), v_document) end,
         case when 'change' = any (v_reads) then
-            'cross join lateral pg_catalog.jsonb_to_record(coalesce(c.change, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
+            'cross join lateral pg_catalog.jsonb_to_record(coalesce(c.vsync_change, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
             'at pg_catalog.timestamptz, documents pg_catalog.int8)' end);
-    -- offset: what the filter looks at is not worked out twice
-    return format('select j.place, j.rules, j.numbers from (select c.place, pg_catalog.array_remove(array[%s]::pg_catalog.int4[], null) as rules, '
-        '%s::pg_catalog.float8[] as numbers from pg_catalog.jsonb_to_recordset(%s) as c (place pg_catalog.int4, key pg_catalog.text, '
-        'image pg_catalog.jsonb, doc pg_catalog.jsonb, last pg_catalog.jsonb, change pg_catalog.jsonb) %s offset 0) as j where j.rules <> ''{}''',
+    -- offset: what the filter looks at is not worked out twice; vsync_…: doc, last and change are rows, not these columns
+    return format('select j.place, j.rules, j.numbers from (select c.vsync_place as place, pg_catalog.array_remove(array[%s]::pg_catalog.int4[], null) as rules, '
+        '%s::pg_catalog.float8[] as numbers from (select r.place as vsync_place, r.key as vsync_key, r.image as vsync_image, '
+        'r.doc as vsync_doc, r.last as vsync_last, r.change as vsync_change from pg_catalog.jsonb_to_recordset(%s) as r (place pg_catalog.int4, key pg_catalog.text, '
+        'image pg_catalog.jsonb, doc pg_catalog.jsonb, last pg_catalog.jsonb, change pg_catalog.jsonb)) as c %s offset 0) as j where j.rules <> ''{}''',
         v_rules, coalesce('array[' || v_numbers || ']', 'null'), cases, v_sources);
 end
 $$;

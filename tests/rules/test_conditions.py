@@ -277,6 +277,7 @@ def test_names_by_action(condition: str, action: str, params: dict[str, Any]) ->
         ("defer", {"untill": "18:00"}, 'Did you mean "until"?'),
         ("defer", {"until": "25:00"}, "params.until"),
         ("defer", {"until": 18}, "params.until"),
+        ("defer", {"until": "9:00"}, "params.until"),
         ("defer", {"cron": "* * *"}, "params.cron"),
         ("defer", {"cron": "61 * * * *"}, "params.cron"),
         ("defer", {"cron": "0 18 * * *", "timezone": "Mars/Phobos"}, "params.timezone"),
