@@ -243,3 +243,36 @@ def test_facts_about_nobody(db: Connection) -> None:
         }
         answer = value(db, "select vsync_internal.analyse_rule(%s)", json.dumps(facts))
         assert set(answer) in ({"rule"}, {"error"})
+
+
+def test_literals_that_run_code_when_they_are_read(db: Connection, owner: Connection) -> None:
+    """The input of a domain checks its constraint, where a statement is merely parsed."""
+    run(
+        owner,
+        "create table shop.trace (who text); grant usage on schema shop to public; grant all on shop.trace to public",
+    )
+    run(
+        owner,
+        "create function shop.spy(text) returns boolean immutable language plpgsql as $$ begin "
+        "insert into shop.trace values (current_user); return true; exception when others then return true; end $$",
+    )
+    run(owner, "create domain shop.spied as text check (shop.spy(value)); create type shop.pair as (a shop.spied)")
+    role = value(owner, "select current_user::text")
+    for number, condition in enumerate(
+        (
+            "'{x}'::shop.spied[] is null",
+            "'(x)'::shop.pair is null",
+            "new.title = any ('{x}'::shop.spied[])",
+            "'x'::shop.spied = doc.content",
+        )
+    ):
+        assert attempt(owner, condition, name=f"spy_{number}")
+    db.execute("select vsync.alter_rule('spy_0', priority => 3)")
+    db.execute("select vsync.disable_rule('spy_1')")
+    db.execute("select vsync.enable_rule('spy_1')")
+    db.execute("select * from vsync.preview_rule('catalog', %s, 'skip')", ("'{x}'::shop.spied[] is null",))
+    db.execute("select vsync.add_version('catalog')")
+    work(db)
+    db.execute("select * from vsync.explain_row('catalog', '1')")
+    db.execute("select * from vsync.doctor()")
+    assert {who for (who,) in rows(db, "select distinct who from shop.trace")} <= {role}
