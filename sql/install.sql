@@ -26,6 +26,7 @@
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
 \ir 60_rules/in_force.sql
+\ir 60_rules/record.sql
 \ir 60_rules/judge.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql
@@ -41,6 +42,7 @@
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql
 \ir 50_versions/readers.sql
+\ir 60_rules/excluded.sql
 \ir 50_versions/declare.sql
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
@@ -53,6 +55,10 @@
 \ir 50_versions/set_capture.sql
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql
+\ir 60_rules/prove.sql
+\ir 60_rules/put.sql
+\ir 60_rules/create.sql
+\ir 60_rules/views.sql
 \ir 20_capture/repair.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql

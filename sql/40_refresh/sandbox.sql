@@ -125,6 +125,23 @@ end
 $$;
 comment on function vsync_internal.call_judge(name, text, jsonb, text) is 'asks rules, from a role without rights';
 
+create function vsync_internal.call_excluded(query text, keys text[])
+returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_keys text[];
+begin
+    -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
+    execute query into v_keys using keys;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.call_excluded(text, text[]) is 'asks which documents rules hide, from a role without rights';
+
 create function vsync_internal.call_deferred()
 returns boolean
 language plpgsql
@@ -145,7 +162,7 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge',
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge', 'call_excluded',
                 'call_deferred')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);

@@ -1,4 +1,4 @@
-create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[])
+create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[], cases text default '$1')
 returns text
 language plpgsql
 stable
@@ -45,13 +45,13 @@ begin
     -- offset: what the filter looks at is not worked out twice; vsync_…: doc, last and change are rows, not these columns
     return format('select j.place, j.rules, j.numbers from (select c.vsync_place as place, pg_catalog.array_remove(array[%s]::pg_catalog.int4[], null) as rules, '
         '%s::pg_catalog.float8[] as numbers from (select r.place as vsync_place, r.key as vsync_key, r.image as vsync_image, '
-        'r.doc as vsync_doc, r.last as vsync_last, r.change as vsync_change from pg_catalog.jsonb_to_recordset($1) as r (place pg_catalog.int4, key pg_catalog.text, '
+        'r.doc as vsync_doc, r.last as vsync_last, r.change as vsync_change from pg_catalog.jsonb_to_recordset(%s) as r (place pg_catalog.int4, key pg_catalog.text, '
         'image pg_catalog.jsonb, doc pg_catalog.jsonb, last pg_catalog.jsonb, change pg_catalog.jsonb)) as c %s offset 0) as j where j.rules <> ''{}''',
-        v_rules, coalesce('array[' || v_numbers || ']', 'null'), v_sources);
+        v_rules, coalesce('array[' || v_numbers || ']', 'null'), cases, v_sources);
 end
 $$;
-comment on function vsync_internal.judge_query(vsync_internal.versions, int[]) is
-'SQL that asks all these rules at once of the cases in $1: a row for each case of which any holds. old and new are what the case brings along,
+comment on function vsync_internal.judge_query(vsync_internal.versions, int[], text) is
+'SQL that asks all these rules at once of cases, themselves SQL of a jsonb: a row for each case of which any holds. old and new are what the case brings along,
 at stage document new is the root''s row as it is now';
 
 create function vsync_internal.judge(version_id int, rule_ids int[], cases jsonb)
