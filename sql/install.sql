@@ -15,8 +15,11 @@
 \ir 20_capture/wal.sql
 \ir 20_capture/wal_tables.sql
 \ir 20_capture/wal_read.sql
+\ir 20_capture/capture_row.sql
+\ir 20_capture/capture_images.sql
 \ir 20_capture/capture_body.sql
 \ir 20_capture/capture.sql
+\ir 20_capture/capture_rules.sql
 \ir 30_queue/tables.sql
 \ir 30_queue/mark.sql
 \ir 30_queue/fold.sql

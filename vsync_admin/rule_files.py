@@ -63,7 +63,7 @@ def read_directory(directory: Path) -> list[Rule]:
 def read_file(path: Path) -> list[Rule]:
     """Return the rules of one file."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes().decode()  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"cannot read {path}", detail=str(error)) from error
     try:

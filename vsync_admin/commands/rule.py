@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated, LiteralString
 
+import orjson
+import psycopg
 import typer
 
 from vsync_admin import rule_files, rule_plan
 from vsync_admin.arguments import check_json
-from vsync_admin.connection import Session, connect, takes_session
+from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
-from vsync_admin.output import console, emit, emit_json, say, table
+from vsync_admin.output import console, emit, emit_json, report_database_error, say, table
 from vsync_admin.queries import load
 
 _EXISTS = "select from vsync_internal.find_rule(%s::name)"
@@ -86,6 +88,36 @@ def preview(
 
 @group.command()
 @takes_session
+def test(session: Session, directory: Directory) -> None:
+    """Prove every rule of a folder against the database, and say what each would do now. Nothing changes.
+
+    Exit code 4 where one cannot be a rule here.
+    """
+    refused = False
+    rows: list[Row] = []
+    with connect(session) as connection:
+        for rule in rule_files.read_directory(directory):
+            params = orjson.dumps(rule.params).decode()
+            arguments = {
+                "embedding": rule.embedding,
+                "condition": rule.condition,
+                "action": rule.action,
+                "params": params,
+            }
+            try:
+                found = connection.execute(load("rule_preview"), arguments).fetchall()
+                rows += [{"rule": rule.name, **row} for row in found]
+            except psycopg.DatabaseError as error:
+                refused = True
+                say(f"rule {rule.name}:")
+                report_database_error(error)
+    emit(rows, as_json=session.json)
+    if refused:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+@group.command()
+@takes_session
 def enable(session: Session, name: Name) -> None:
     """Let a rule decide again, from the next commit on."""
     _call(session, _ENABLE, name)
@@ -144,7 +176,7 @@ def export(session: Session, directory: Directory, embedding: Of = None) -> None
         directory.mkdir(parents=True, exist_ok=True)
         written = [directory / rule_files.file_name(rule) for rule in rules]
         for path, rule in zip(written, rules, strict=True):
-            path.write_text(rule_files.script(rule), "utf-8")
+            path.write_bytes(rule_files.script(rule).encode())
     except OSError as error:
         raise CommandError(f"cannot write to {directory}", detail=str(error)) from error
     others = sorted({*directory.glob("*.sql")} - {*written})
