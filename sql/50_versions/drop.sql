@@ -25,7 +25,7 @@ begin
     execute format('drop table if exists vsync_data.%I', version.data);
     for v_reader in
         select p.oid::regprocedure from pg_proc as p, (
-            select unnest(vsync_internal.reader_suffixes() || '_excluded')
+            select unnest(vsync_internal.reader_suffixes() || array['_excluded'])
             union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = version.id) as f (suffix)
         where p.pronamespace = 'vsync_data'::regnamespace and p.proname = version.data || f.suffix
     loop

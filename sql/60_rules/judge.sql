@@ -16,8 +16,8 @@ declare
 begin
     select max(r.stage), coalesce(max(r.relation::oid)::regclass, v_root),
         string_agg(format(e'case when (%s\n) then %s end',
-            r.sql || case when r.expression is null then '' else format(e'\n) and ((%s\n)::pg_catalog.float8 is not null', r.expression) end, r.id), ', ' order by u.i),
-        string_agg(format(e'case when (%s\n) then (%s\n)::pg_catalog.float8 end', r.sql, r.expression), ', ' order by u.i) filter (where r.expression is not null),
+            r.sql || case when r.expression is null then '' else format(e'\n) and (coalesce((%s\n), null::pg_catalog.float8) is not null', r.expression) end, r.id), ', ' order by u.i),
+        string_agg(format(e'case when (%s\n) then coalesce((%s\n), null::pg_catalog.float8) end', r.sql, r.expression), ', ' order by u.i) filter (where r.expression is not null),
         array(select distinct n.name from vsync_internal.rules as x, jsonb_each(x.columns) as n (name, columns)
             where x.id = any (rule_ids) and x.embedding = version.embedding and n.columns <> '[]')
     into v_stage, v_relation, v_rules, v_numbers, v_reads
