@@ -1,4 +1,4 @@
-"""Random rules and random histories, decided by vsync and by the model: the same documents, held back by the same rules."""
+"""Random rules and histories, decided by vsync and by the model: the same documents, held by the same rules."""
 
 from __future__ import annotations
 
