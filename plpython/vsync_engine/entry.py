@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import __version__, chunk, document, model, models, statements, worker, written
+from vsync_engine import __version__, chunk, document, model, models, rule, statements, worker, written
 from vsync_engine.errors import EngineError
 from vsync_engine.host import HostError, PlpyHost, value
 from vsync_engine.layout import ModelSpec
@@ -60,6 +60,11 @@ def check_document(text: str) -> str:
 def analyse_document(catalog: str) -> str:
     """Return {"document"} of a stored document query, or {"error"}."""
     return _answer(lambda: {"document": document.analyse(orjson.loads(catalog)).as_json()})
+
+
+def analyse_rule(facts: str) -> str:
+    """Return {"rule"} of a rule as its author wrote it, or {"error"}."""
+    return _answer(lambda: {"rule": rule.analyse(orjson.loads(facts)).as_json()})
 
 
 def check_chunk(options: str, spec: str) -> str:

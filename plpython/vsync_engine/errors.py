@@ -40,6 +40,10 @@ CRASH_SHUTDOWN = "57P02"  # PostgreSQL's own
 WAL_UNREADABLE = "VS501"
 IDENTITY_INSUFFICIENT = "VS502"
 
+RULE_CONDITION = "VS601"
+RULE_NAMES = "VS602"
+RULE_NOT_FOUND = "VS603"
+
 
 class EngineError(Exception):
     """An error a user can act on, in PostgreSQL's shape.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
+from vsync_engine.alarm import Alarm
 from vsync_engine.errors import CRASH_SHUTDOWN, NOT_IN_TRANSACTION_BLOCK, EngineError
 
 Row = Mapping[str, Any]
+
+QUERY_CANCELED = "57014"
 
 _FETCH = 1000  # rows of a stream fetched at a time
 
@@ -20,6 +24,9 @@ class Statement:
 
     sql: str
     types: tuple[str, ...] = ()
+
+
+_NOTHING = Statement("select 1")
 
 
 class HostError(Exception):
@@ -33,11 +40,22 @@ class HostError(Exception):
         self.hint = hint
 
 
+class OverrunError(HostError):
+    """A statement took longer than it was given."""
+
+
 class Host(Protocol):
     """One session. Statements open a transaction; between commit and the next one the session holds no snapshot."""
 
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement and return its rows; HostError when it fails."""
+        ...
+
+    def attempt(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement that only reads, in a subtransaction: HostError leaves the transaction as it was.
+
+        OverrunError after so many seconds.
+        """
         ...
 
     def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
@@ -71,6 +89,20 @@ class PlpyHost:
     def rows(self, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement in a subtransaction of its own; HostError when it fails."""
         return list(self._guarded(lambda: self._plan(statement).execute(list(arguments))))
+
+    def attempt(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement in a subtransaction of its own; OverrunError after so many seconds, else HostError."""
+        self._plan(statement)
+        alarm = Alarm(seconds)
+        try:
+            return self.rows(statement, *arguments)
+        except HostError as error:
+            if alarm.disarm() and error.sqlstate == QUERY_CANCELED:
+                raise OverrunError(f"took longer than {seconds * 1000:.0f} ms", sqlstate=QUERY_CANCELED) from error
+            raise
+        finally:
+            if alarm.disarm():
+                self._absorb_cancel()
 
     def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
         """Yield rows through a cursor; HostError when it fails."""
@@ -108,6 +140,14 @@ class PlpyHost:
         self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
         raise AssertionError
 
+    def _absorb_cancel(self) -> None:
+        """Have a cancel that came when the statement had ended already strike here."""
+        try:
+            self.rows(_NOTHING)
+        except HostError as error:
+            if error.sqlstate != QUERY_CANCELED:
+                raise
+
     def _plan(self, statement: Statement) -> Any:
         if statement not in self._plans:
             self._plans[statement] = self._plpy.prepare(statement.sql, list(statement.types))
@@ -144,6 +184,18 @@ class PsycopgHost:
             return list(self._cursor.fetchall()) if self._cursor.description else []
 
         return self._guarded(run)
+
+    def attempt(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement below a savepoint, which is rolled back: its time limit goes, and what it left behind."""
+        started = time.monotonic()
+        try:
+            with self._connection.transaction(force_rollback=True):
+                self._cursor.execute(f"set local statement_timeout = {max(1, round(seconds * 1000))}".encode())
+                return self.rows(statement, *arguments)
+        except HostError as error:
+            if error.sqlstate == QUERY_CANCELED and time.monotonic() - started >= seconds:
+                raise OverrunError(f"took longer than {seconds * 1000:.0f} ms", sqlstate=QUERY_CANCELED) from error
+            raise
 
     def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
         """Yield rows through a server-side cursor; HostError when it fails."""

@@ -77,7 +77,7 @@ def call(text: str, name: str) -> str | None:
     """Return the first call of a function, `name(…)` or `schema.name(…)` as written, or None if there is none."""
     found = list(lexemes(text))
     for index, lexeme in enumerate(found[:-1]):
-        if _plain_name(lexeme) != name or found[index + 1].text != "(":
+        if plain_name(lexeme) != name or found[index + 1].text != "(":
             continue
         qualified = index >= 2 and found[index - 1].text == "." and found[index - 2].kind in ("word", "quoted")
         start = found[index - 2].start if qualified else lexeme.start
@@ -89,7 +89,8 @@ def call(text: str, name: str) -> str | None:
     return None
 
 
-def _plain_name(lexeme: Lexeme) -> str | None:
+def plain_name(lexeme: Lexeme) -> str | None:
+    """Return the identifier that a lexeme spells, as the catalog has it, or None if it is none."""
     if lexeme.kind == "word":
         return lexeme.text.lower()
     return lexeme.text[1:-1].replace('""', '"') if lexeme.kind == "quoted" else None

@@ -16,12 +16,20 @@ CLAIM = Statement(
     "select token, keys from vsync_internal.claim($1, $2, $3)",
     ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.int4"),
 )
+COUNT_CHANGE = Statement(
+    "select vsync_internal.count_change($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.text")
+)
+DECIDE = Statement("select vsync_internal.decide($1, $2)", ("pg_catalog.int8[]", "pg_catalog.jsonb"))
 DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
 EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
 FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.jsonb"))
 FOLD = Statement("select vsync_internal.fold()")
 FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
+JUDGE = Statement(
+    "select place, rules, numbers from vsync_internal.judge($1, $2, $3)",
+    ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),
+)
 LOCK = Statement(
     "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )
@@ -35,19 +43,26 @@ PUBLISH = Statement(
     "select vsync_internal.publish($1, $2, $3, $4)",
     ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),
 )
+PUT_OFF = Statement("select vsync_internal.put_off($1, $2)", ("pg_catalog.int8[]", "pg_catalog.text"))
 REAP = Statement("select vsync_internal.reap()")
+RECORD_RULES = Statement(
+    "select vsync_internal.record_rules($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.jsonb")
+)
 REFRESH_REGULARLY = Statement("select vsync_internal.refresh_regularly()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
 RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
 RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 ROTATE = Statement("select vsync_internal.rotate()")
+RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
 SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))
 SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
 SETTINGS = Statement("select name, value from vsync.settings")
 SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
 SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
+TIME_ZONE = Statement("select vsync_internal.time_zone()")
+UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))
 UNLOCK = Statement(
     "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )

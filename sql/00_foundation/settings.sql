@@ -14,7 +14,9 @@ from (values
     ('lease_seconds', '60', 'how long a claim is owned without renewal'),
     ('max_attempts', '5', 'failures of one document before it is parked'),
     ('retry_seconds', '1', 'wait after the first failure; doubles with each, with jitter'),
-    ('poll_ms', '250', 'longest sleep of an idle worker')
+    ('poll_ms', '250', 'longest sleep of an idle worker'),
+    ('rule_timeout_ms', '1000', 'how long the rules may take for one batch of changes or documents'),
+    ('decisions_hours', '24', 'how long vsync.decisions keeps what rules decided; 0: nothing is kept')
 ) as d (name, value, description)
 left join vsync_internal.settings as s using (name);
 comment on view vsync.settings is 'settings of the installation and their defaults; change one with select vsync.configure(''threads'', ''4'')';
@@ -44,7 +46,7 @@ begin
         perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name),
             format('"%s" is not a whole number', configure.value), 'Pass a number, or null for the default.');
     end if;
-    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds') then
+    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds', 'decisions_hours') then
         perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name), 'It is zero.', 'Pass at least 1.');
     end if;
     perform vsync_internal.configure(configure.name, configure.value);

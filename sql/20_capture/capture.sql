@@ -99,10 +99,9 @@ begin
         and f.relation = d.relation and f.keys = vsync_internal.feed_keys(d.keys);
     delete from vsync_internal.feeds as f
     where f.relation = sync_feeds.relation and not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id);
-    update vsync_internal.feeds as f set columns = c.columns
-    from (select d.feed_id, array_agg(distinct c order by c) as columns
-        from vsync_internal.dependencies as d, unnest(d.columns) as c group by d.feed_id) as c
-    where f.relation = sync_feeds.relation and c.feed_id = f.id and f.columns <> c.columns;
+    update vsync_internal.feeds as f set columns = w.columns, images = w.images
+    from vsync_internal.feeds as g, lateral vsync_internal.wanted_columns(g) as w
+    where f.relation = sync_feeds.relation and g.id = f.id and (f.columns, f.images) is distinct from (w.columns, w.images);
     return (select count(*) from vsync_internal.feeds as f where f.relation = sync_feeds.relation);
 end
 $$;

@@ -1,45 +1,3 @@
-create function vsync_internal.primary_key(relation regclass)
-returns jsonb
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select jsonb_agg(jsonb_build_object('column', a.attname, 'output', a.attname,
-        'builtin', t.typnamespace = 'pg_catalog'::regnamespace) order by u.i)
-    from pg_index as x, unnest(x.indkey::int2[]) with ordinality as u (attnum, i)
-    join pg_attribute as a on a.attrelid = primary_key.relation and a.attnum = u.attnum
-    join pg_type as t on t.oid = a.atttypid
-    where x.indrelid = primary_key.relation and x.indisprimary and u.i <= x.indnkeyatts
-$$;
-comment on function vsync_internal.primary_key(regclass) is 'the primary key of a relation as key columns, null where it has none';
-
-create function vsync_internal.image(columns name[], alias text)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$ select format('row(%s)::record', string_agg(format('%s.%I', alias, c), ', ' order by i)) from unnest(columns) with ordinality as u (c, i) $$;
-comment on function vsync_internal.image(name[], text) is
-'SQL: the watched columns of a row, to be compared as images: equal values may still render differently (1.0 and 1.00)';
-
-create function vsync_internal.differs(feed vsync_internal.feeds)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    -- of these types equal values have one image, and comparing them costs less
-    select concat_ws(' or ', string_agg(format('o.%1$I is distinct from n.%1$I', a.attname), ' or ' order by a.attnum) filter (where x.exact),
-        vsync_internal.image(array_agg(a.attname order by a.attnum) filter (where not x.exact), 'o') || ' *<> '
-        || vsync_internal.image(array_agg(a.attname order by a.attnum) filter (where not x.exact), 'n'))
-    from pg_attribute as a
-    left join pg_collation as l on l.oid = a.attcollation,
-        lateral (select a.atttypid = any ('{int2,int4,int8,oid,bool,uuid,date,timestamp,timestamptz,text,varchar,bytea}'::regtype[])
-            and coalesce(l.collisdeterministic, true)) as x (exact)
-    where a.attrelid = feed.relation and a.attname = any (feed.columns) and not a.attisdropped
-$$;
-comment on function vsync_internal.differs(vsync_internal.feeds) is 'SQL: whether the watched columns of an old row o and a new row n have different images';
-
 create function vsync_internal.bulk_update(feed vsync_internal.feeds)
 returns text
 language sql
@@ -87,7 +45,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- %1 feed, %2 its place, %3 tuple of a new row n, %4 of an old row o, %5 whether o and n are one row that did not change, %6 a large update
-    select format(case op when 'INSERT' then $insert$
+    select case when cardinality(feed.images) > 0 then vsync_internal.image_body(feed, place, pairs, op) else format(case op when 'INSERT' then $insert$
         if v_many then
             insert into vsync_internal.log (slot, feed_id, op, keys)
             select v_slot, %1$s, v_op, array_agg(r.key)
@@ -127,7 +85,7 @@ as $$
             end if;
         end if;$write$, feed.id, place, vsync_internal.key_text(feed.keys, 'n'), vsync_internal.key_text(feed.keys, 'o'),
         pairs || ' and ' || vsync_internal.image(feed.columns, 'o') || ' operator(pg_catalog.*=) ' || vsync_internal.image(feed.columns, 'n'),
-        vsync_internal.bulk_update(feed))
+        vsync_internal.bulk_update(feed)) end
 $$;
 comment on function vsync_internal.feed_body(vsync_internal.feeds, int, text, text) is 'what a trigger function does for one of its feeds';
 
@@ -182,12 +140,14 @@ comment on function vsync_internal.capture_body(vsync_internal.feeds[], jsonb) i
 create function vsync_internal.capture_pins(feeds vsync_internal.feeds[])
 returns text
 language sql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when bool_and((k ->> 'type') ~ '^(smallint|integer|bigint|uuid|text|name|boolean|numeric|character)') then ''
+    select case when bool_and((k ->> 'type') ~ '^(smallint|integer|bigint|uuid|text|name|boolean|numeric|character)') and not exists (
+            select from unnest(feeds) as i join pg_attribute as a on a.attrelid = i.relation and a.attname = any (i.images)
+            where a.atttypid <> all ('{int2,int4,int8,oid,bool,numeric,uuid,text,varchar,bpchar,name,date,timestamp,timestamptz,json,jsonb}'::regtype[])) then ''
         else ' set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set timezone = ''UTC'' '
             'set extra_float_digits = 1 set bytea_output = ''hex''' end
     from unnest(feeds) as f, jsonb_array_elements(f.keys) as k
 $$;
-comment on function vsync_internal.capture_pins(vsync_internal.feeds[]) is 'output settings a trigger function pins, where the text of a tuple''s type depends on them';
+comment on function vsync_internal.capture_pins(vsync_internal.feeds[]) is 'output settings a trigger function pins, where the text of a tuple''s or an image''s type depends on them';

@@ -95,6 +95,10 @@ begin
                 raise notice 'vsync: %', sqlerrm;
             end;
         end loop;
+        -- what rules read may have another name now: the writer's trigger function must not name it
+        perform vsync_internal.sync_capture(v_relation) where exists (
+            select from vsync_internal.feeds as f, lateral vsync_internal.wanted_columns(f) as w
+            where f.relation = v_relation and (f.columns, f.images) is distinct from (w.columns, w.images));
         -- a whole row reads differently when a column comes, goes, or changes its name or type
         perform vsync_internal.review(v_relation, 'R', whole_row => true);
     end loop;

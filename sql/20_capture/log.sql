@@ -7,13 +7,18 @@ create table vsync_internal.log (
     version_id int,
     op "char" not null,
     captured_at timestamptz not null default clock_timestamp(),
-    keys text[]
+    keys text[],
+    images text[],
+    source xid8
 ) partition by list (slot);
 comment on table vsync_internal.log is 'what writers touched; emptied by rotation, read by snapshot';
 comment on column vsync_internal.log.xid is 'top-level transaction of the writer; xmin would be a savepoint''s';
 comment on column vsync_internal.log.feed_id is 'whose tuples the keys are; null where one version only is addressed (refresh)';
 comment on column vsync_internal.log.op is 'I, U, D, T (truncate: no keys), R (refresh: no keys means all), O (rows may be gone: stored keys are looked up)';
 comment on column vsync_internal.log.keys is 'tuples of the feed as key texts, at most 1000 a row';
+comment on column vsync_internal.log.images is
+'parallel to keys where rules read the rows: JSON {"old": {…} or null, "new": {…} or null} of the feed''s image columns';
+comment on column vsync_internal.log.source is 'the transaction whose change it is, where a worker read it from the WAL; null: xid';
 create table vsync_internal.log_0 partition of vsync_internal.log for values in (0);
 create table vsync_internal.log_1 partition of vsync_internal.log for values in (1);
 create table vsync_internal.log_2 partition of vsync_internal.log for values in (2);
@@ -86,6 +91,7 @@ create table vsync_internal.feeds (
     capture text not null,
     keys jsonb not null,
     columns name[] not null,
+    images name[] not null default '{}',
     unique (relation, capture, keys)
 );
 comment on table vsync_internal.feeds is
@@ -93,6 +99,8 @@ comment on table vsync_internal.feeds is
 comment on column vsync_internal.feeds.capture is 'trigger or wal: where both are asked of a relation, each embedding listens to its own feed';
 comment on column vsync_internal.feeds.keys is 'the tuple, in the form of versions.keys; of a root its primary key, of a dependency what its path begins with';
 comment on column vsync_internal.feeds.columns is 'the watched columns, of all documents that listen';
+
+comment on column vsync_internal.feeds.images is 'columns whose old and new values go along, since rules read them';
 
 create function vsync_internal.is_restored()
 returns boolean

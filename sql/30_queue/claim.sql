@@ -32,7 +32,8 @@ declare
     v_losses int;
 begin
     if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= clock_timestamp()) then
-        update vsync_internal.marks as m set due_at = null
+        update vsync_internal.marks as m set due_at = null,
+            verdict = case when m.verdict = 'defer' and m.held_until <= clock_timestamp() then null else m.verdict end
         from (select w.key from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= clock_timestamp()
             order by w.key for update skip locked) as w
         where m.version_id = claim.version_id and m.key = w.key;
@@ -46,10 +47,10 @@ begin
         select m.key from vsync_internal.marks as m
         where m.version_id = claim.version_id and m.due_at is null and m.token is null
             and (claim.lane is null or m.lane <= claim.lane) and m.losses = v_losses
-        order by m.lane, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
+        order by m.lane, m.priority desc, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
         for update skip locked),
     claimed as (
-        update vsync_internal.marks as m set token = claim.token, claimed = m.generation
+        update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold')
         from picked where m.version_id = claim.version_id and m.key = picked.key
         returning m.key)
     select array_agg(c.key order by c.key) into keys from claimed as c;
@@ -67,7 +68,7 @@ begin
 end
 $$;
 comment on function vsync_internal.claim(int, int, int) is
-'takes up to max_keys due marks of a version, freshest lane first and the longest waiting first, under a new fencing token';
+'takes up to max_keys due marks of a version, freshest lane first, in it by priority, then the longest waiting, under a new fencing token';
 
 create function vsync_internal.renew(token bigint)
 returns boolean

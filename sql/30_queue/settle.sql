@@ -36,7 +36,9 @@ begin
     if not found then
         return 0;
     end if;
-    update vsync_internal.marks as m set token = null, claimed = null
+    -- a skip or defer that came meanwhile was to stand alone, once this claim had covered what came before
+    update vsync_internal.marks as m set token = null, claimed = null,
+        verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
     from (select w.key from vsync_internal.marks as w
         where w.version_id = v_lease.version_id and w.key = any (v_lease.keys) and w.token = v_lease.token order by w.key for update) as w
     where m.version_id = v_lease.version_id and m.key = w.key;
@@ -85,7 +87,8 @@ as $$
 declare
     v_count bigint;
 begin
-    update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait
+    update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait,
+        verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
     from (select w.key from vsync_internal.marks as w
         where w.version_id = (select l.version_id from vsync_internal.leases as l where l.token = postpone.token)
             and w.key = any (postpone.keys) and w.token = postpone.token order by w.key for update) as w
@@ -108,6 +111,7 @@ declare
 begin
     update vsync_internal.marks as m
     set token = null, claimed = null, error = fail.error, failed_at = clock_timestamp(),
+        verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end,
         attempts = case when m.generation = m.claimed then m.attempts + 1 else 0 end,
         lane = case when m.generation = m.claimed then 3 else m.lane end,
         since = case when m.generation = m.claimed then m.since else m.generation end,

@@ -13,6 +13,7 @@ declare
     v_changed text[];
     v_contents text[];
     v_hashes text[];
+    v_held text[];
     v_twice text;
 begin
     select v.* into v_version from vsync_internal.leases as l
@@ -31,8 +32,10 @@ begin
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, v.document_hash,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same' else 'changed' end as verdict
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same'
+                    when m.looking then 'held' else 'changed' end as verdict
             from claimed as c
+            left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key
             left join rendered as r using (%4$s)
             left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
         select array_agg(key) filter (where verdict = 'same'),
@@ -42,13 +45,14 @@ begin
             array_agg(key order by key) filter (where verdict = 'changed'),
             array_agg(content order by key) filter (where verdict = 'changed'),
             array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed'),
+            array_agg(key) filter (where verdict = 'held'),
             (select r.text from rendered as r group by r.text having count(*) > 1 limit 1)
         from verdict
         $sql$,
         vsync_internal.key_values(v_places, 'k.key'), vsync_internal.key_values(v_places, 'r.key'), v_version.data,
         vsync_internal.key_list(v_places, '%1$I'), v_version.data,
         vsync_internal.key_list(v_version.keys, 'v.%1$I = c.k%4$s', ' and '))
-    into v_same, v_gone, v_changed, v_contents, v_hashes, v_twice using keys;
+    into v_same, v_gone, v_changed, v_contents, v_hashes, v_held, v_twice using keys, v_version.id;
     if v_twice is not null then
         perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
             'Group by the key, or join rows that are unique for it.');
@@ -63,12 +67,15 @@ begin
             rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_same), clock_timestamp()), rate_at = clock_timestamp()
         where p.version_id = v_version.id;
     end if;
+    if v_held is not null then
+        perform vsync_internal.hold_back(token, v_version.id, v_held);
+    end if;
     return query
     select * from unnest(v_changed, v_contents, v_hashes);
 end
 $$;
 comment on function vsync_internal.render(bigint, text[]) is
-'renders claimed documents with their owner''s rights. Finishes those that are gone (their vectors go) or unchanged, returns the rest';
+'renders claimed documents with their owner''s rights. Finishes those that are gone (their vectors go), unchanged, or held back by a rule; returns the rest';
 
 create function vsync_internal.erase(version vsync_internal.versions, token bigint, keys text[])
 returns bigint

@@ -112,6 +112,52 @@ $$;
 comment on function vsync_internal.call_tuples(name, int, text, text) is
 'what leads from a row of a dependency, by its primary key, towards the root, from a role without rights; empty where there is no such row';
 
+create function vsync_internal.call_judge(data name, query text, cases jsonb, ticket text)
+returns table (place int, rules int[], numbers float8[])
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query execute format('select j.place, j.rules, j.numbers from vsync_data.%I($1, $2, $3) as j', data || '_judge') using query, cases, ticket;
+    set constraints all immediate;
+end
+$$;
+comment on function vsync_internal.call_judge(name, text, jsonb, text) is 'asks rules, from a role without rights';
+
+create function vsync_internal.call_probe(data name, query text, ticket text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_functions jsonb;
+begin
+    execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_functions using query, ticket;
+    set constraints all immediate;
+    return v_functions;
+end
+$$;
+comment on function vsync_internal.call_probe(name, text, text) is 'the functions that a query calls, as document_catalog() lists them, from a role without rights';
+
+create function vsync_internal.call_excluded(query text, keys text[])
+returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_keys text[];
+begin
+    -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
+    execute query into v_keys using keys;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.call_excluded(text, text[]) is 'asks which documents rules hide, from a role without rights';
+
 create function vsync_internal.call_deferred()
 returns boolean
 language plpgsql
@@ -132,7 +178,8 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_deferred')
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge', 'call_probe', 'call_excluded',
+                'call_deferred')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
         end loop;

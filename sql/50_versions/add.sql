@@ -87,6 +87,7 @@ begin
     perform vsync_internal.check_rights(v_embedding.root, v_owner, vsync_internal.relations_of(analysis));
     v_id := vsync_internal.create_version(embedding, v_version, (v_plan ->> 'model_id')::int, v_plan ->> 'document',
         nullif(v_plan -> 'chunk', 'null'), v_plan -> 'index', 'building', analysis);
+    perform vsync_internal.admit_rules(v_id);
     perform vsync_internal.replace_view(embedding);
     perform vsync_internal.sync_capture(d.relation) from (
         select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_id order by 1) as d;

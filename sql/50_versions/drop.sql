@@ -25,7 +25,7 @@ begin
     execute format('drop table if exists vsync_data.%I, vsync_data.%I', version.data, vsync_internal.counter_name(version));
     for v_reader in
         select p.oid::regprocedure from pg_proc as p, (
-            select unnest(vsync_internal.reader_suffixes())
+            select unnest(vsync_internal.reader_suffixes() || array['_excluded'])
             union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = version.id) as f (suffix)
         where p.pronamespace = 'vsync_data'::regnamespace and p.proname = version.data || f.suffix
     loop
@@ -106,6 +106,7 @@ begin
     perform vsync_internal.forget(v_ids);
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
     delete from vsync_internal.activations as a where a.embedding = drop_embedding.name;
+    perform vsync_internal.forget_rules(name);
     delete from vsync_internal.comparisons as c where c.embedding = drop_embedding.name;
     delete from vsync_internal.outcomes as o using vsync_internal.experiments as x where x.id = o.experiment_id and x.embedding = drop_embedding.name;
     delete from vsync_internal.experiments as x where x.embedding = drop_embedding.name;

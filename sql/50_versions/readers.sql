@@ -5,9 +5,10 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_as_owner text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = ''UTC'' '
+    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp '
         'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
         'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
+    v_as_owner text := v_pinned || ' set timezone = ''UTC''';
     v_columns text := vsync_internal.key_list(keys, 'd.%1$I');
     v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k',
         vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'));
@@ -42,7 +43,17 @@ begin
             v_document, v_columns, vsync_internal.key_values(keys, '$1'), data)),
         format('create function vsync_data.%I(number int, key text, ticket text) returns text[] %s as %L', data || '_tuples', v_as_owner, format(
             e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %1$L);\n'
-            '    execute vsync_internal.tuple_query(%1$L, $1) into v_tuples using $2;\n    return v_tuples;\nend', data))];
+            '    execute vsync_internal.tuple_query(%1$L, $1) into v_tuples using $2;\n    return v_tuples;\nend', data)),
+        -- in the time zone of its caller
+        format('create function vsync_data.%I(query text, cases jsonb, ticket text) returns table (place int, rules int[], numbers float8[]) %s set transaction_read_only = on as %L',
+            data || '_judge', v_pinned, format(
+            e'begin\n    perform vsync_internal.admit($3, %L);\n    return query execute $1 using $2;\nend', data)),
+        -- as a view, which is parsed and not run: yet the input of a literal may run the owner's code
+        format('create function vsync_data.%I(query text, ticket text) returns jsonb %s as %L', data || '_probe', replace(v_pinned, ' stable ', ' '), format(
+            e'declare\n    v_functions pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
+            '    execute pg_catalog.concat(''create view vsync_data.%2$I as '', $1);\n'
+            '    v_functions := vsync_internal.document_catalog(''vsync_data.%2$I'') operator(pg_catalog.->) ''functions'';\n'
+            '    drop view vsync_data.%2$I;\n    return v_functions;\nend', data, data || '_probe'))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
@@ -58,5 +69,5 @@ returns text[]
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples'] $$;
+as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples', '_judge', '_probe'] $$;
 comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';

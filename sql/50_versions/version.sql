@@ -115,15 +115,23 @@ declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_schema name := (select n.nspname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_embedding.root);
     v_branches text;
+    v_hidden text := '';
 begin
+    if vsync_internal.excluding(embedding) <> '{}' then
+        -- there is nothing to tell versions apart by but the number: a branch with a filter of its own loses its index
+        select format(' and not case u.version %s end', string_agg(
+            format('when %s then vsync_data.%I(%s)', v.version, v.data || '_excluded', vsync_internal.key_list(v.keys, 'u.%1$I')), ' ' order by v.version))
+        into v_hidden
+        from vsync_internal.versions as v where v.embedding = replace_view.embedding and v.state <> 'dropped';
+    end if;
     select string_agg(format('select %s, v.chunk, v.content, v.embedding::%I.vector as embedding, %s as version, v.embedded_at from vsync_data.%I as v',
         vsync_internal.key_list(v.keys, 'v.%1$I'), vsync_internal.vector_schema(), v.version, v.data), ' union all ' order by v.version)
     into v_branches
     from vsync_internal.versions as v where v.embedding = replace_view.embedding and v.state <> 'dropped';
     -- outside the union: the planner then merges the branches' indexes and runs one of them
     execute format('create or replace view %I.%I with (security_invoker = true) as select u.* from (%s) as u '
-        'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)',
-        v_schema, embedding, v_branches, embedding);
+        'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)%s',
+        v_schema, embedding, v_branches, embedding, v_hidden);
     execute format('alter view %I.%I owner to %I', v_schema, embedding, v_embedding.owner);
     execute format('grant select on %I.%I to vsync_reader', v_schema, embedding);
     execute format('comment on view %I.%I is %L', v_schema, embedding, format('vectors of embedding %s, kept fresh by vsync', embedding));

@@ -19,7 +19,7 @@ def psql(dsn: str, script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md", "docs/reference/rules.md"])
 def test_every_sql_block_runs_in_order(document: str, dsn: str, minilm: Path):
     blocks = _BLOCK.findall((ROOT / document).read_text("utf-8"))
     assert blocks

@@ -1,0 +1,29 @@
+create function vsync_internal.sync_rules(embedding name)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_relation regclass;
+    v_count int := 0;
+begin
+    for v_relation in
+        select distinct f.relation
+        from vsync_internal.versions as v
+        join vsync_internal.dependencies as d on d.version_id = v.id
+        join vsync_internal.feeds as f on f.id = d.feed_id,
+            lateral vsync_internal.wanted_columns(f) as w
+        where v.embedding = sync_rules.embedding and (f.columns, f.images) is distinct from (w.columns, w.images)
+        order by 1
+    loop
+        -- who has written the table commits first: a change is captured with what the rules in force read
+        execute format('lock table %s in share row exclusive mode', v_relation);
+        perform vsync_internal.sync_capture(v_relation);
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.sync_rules(name) is
+'has an embedding''s relations captured with what its rules read, after one was made, changed or dropped; returns how many had to change';

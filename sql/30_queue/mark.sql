@@ -1,0 +1,65 @@
+-- When changes of one document meet: a waiting hold before what is to be embedded, that before defer, and that before skip. Whatever else
+-- holds it back (a rejected hold, a rule of stage document that skips or excludes) gives way to every newer change.
+create function vsync_internal.mark(
+    version_id int, keys text[], generation bigint, captured_at timestamptz, lane int default 0, decisions vsync_internal.decision[] default null)
+returns bigint
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    -- in key order, as every statement that locks several marks
+    with marked as (
+        insert into vsync_internal.marks as m (version_id, key, generation, since, lane, captured_at,
+            verdict, rule_id, hold_id, held_until, priority, image)
+        select mark.version_id, k.key, mark.generation, mark.generation, mark.lane, mark.captured_at,
+            k.verdict, k.rule_id, k.hold_id, k.held_until, coalesce(k.priority, 0), k.image
+        from (select distinct on (1) u.key collate "C" as key, u.verdict, u.rule_id, u.hold_id, u.held_until, u.priority, u.image
+            from unnest(mark.keys, mark.decisions) as u (key, verdict, rule_id, hold_id, held_until, priority, image) order by 1) as k
+        on conflict on constraint marks_pkey do update
+        set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
+            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
+            (verdict, rule_id, hold_id, held_until, image, also, priority) = (
+                select case when k.keeps then nullif(m.verdict, 'approved') else excluded.verdict end,
+                    case when k.keeps or d.defers then m.rule_id else excluded.rule_id end,
+                    case when k.keeps then m.hold_id else excluded.hold_id end,
+                    case when k.keeps or d.defers then m.held_until else excluded.held_until end,
+                    -- one row changed several times is decided on again as a whole; of several rows that is not possible
+                    case when excluded.image is null or c.covered or m.image is null then case when k.keeps then m.image else excluded.image end
+                        when m.image::jsonb ? 'old' and not m.image::jsonb ? 'tuple' and not excluded.image::jsonb ? 'tuple'
+                            then (excluded.image::jsonb || jsonb_build_object('old', m.image::jsonb -> 'old'))::text
+                        when m.strength = excluded.strength then case when m.image = excluded.image then m.image else '{}' end
+                        when k.keeps then m.image else excluded.image end,
+                    case when not c.covered and m.strength in (1, 2, 4) and excluded.strength in (1, 2, 4) then
+                        case when m.rule_id <> excluded.rule_id then m.also || case when k.keeps then excluded.rule_id else m.rule_id end else m.also end end,
+                    case when c.covered then excluded.priority else greatest(m.priority, excluded.priority) end
+                -- a claim that embeds it covers all that came before: what comes now stands alone
+                from (select m.token is not null and m.generation = m.claimed and not m.looking as covered) as c,
+                    lateral (select not c.covered and (m.strength > excluded.strength or m.strength = excluded.strength and (m.verdict = 'hold'
+                        or m.verdict = 'refresh' and excluded.verdict is null
+                        or m.verdict = 'defer' and m.held_until <= excluded.held_until)) is true as keeps) as k,
+                    -- who had deferred it does not defer it for longer
+                    lateral (select not c.covered and excluded.verdict is null and (m.verdict is null or m.verdict = 'defer') as defers) as d)
+        returning 1)
+    select count(*) from marked
+$$;
+comment on function vsync_internal.mark(int, text[], bigint, timestamptz, int, vsync_internal.decision[]) is
+'marks keys as possibly stale, with what rules decided of each where they were asked; a change revives what was parked and leaves a claim in place';
+
+create function vsync_internal.hold_back(token bigint, version_id int, keys text[])
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    update vsync_internal.marks as m
+    set token = null, claimed = null, attempts = 0, error = null, lane = 0, due_at = case when m.generation = m.claimed then m.held_until end
+    from (select w.key from vsync_internal.marks as w
+        where w.version_id = hold_back.version_id and w.key = any (hold_back.keys) and w.token = hold_back.token order by w.key for update) as w
+    where m.version_id = hold_back.version_id and m.key = w.key;
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.hold_back(bigint, int, text[]) is
+'ends the claim of keys whose text differs and which a rule holds back; one that changed meanwhile is looked at again';

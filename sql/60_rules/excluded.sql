@@ -1,0 +1,116 @@
+-- Whether a document is hidden is asked where it is read, in the reader's own statement: no worker need have seen the change.
+-- In a function of the owner's, a definer: a condition in the view itself would run with the rights of whoever reads.
+create function vsync_internal.excluding(embedding name)
+returns vsync_internal.rules[]
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$ select array(select r from vsync_internal.rules as r where r.embedding = excluding.embedding and r.action = 'exclude' and r.enabled order by r.id) $$;
+comment on function vsync_internal.excluding(name) is 'the rules that may hide documents of an embedding';
+
+create function vsync_internal.excluded_query(version vsync_internal.versions, rules vsync_internal.rules[])
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
+    v_condition text;
+    v_doc boolean;
+    v_new boolean;
+begin
+    select string_agg(format(e'(%s\n)', r.sql) || case when r.valid_from is null then '' else format(' and pg_catalog.now() >= %L', r.valid_from) end
+            || case when r.valid_until is null then '' else format(' and pg_catalog.now() < %L', r.valid_until) end, ' or ' order by r.id),
+        bool_or(r.columns -> 'doc' <> '[]'), bool_or(r.columns -> 'new' <> '[]')
+    into v_condition, v_doc, v_new from unnest(rules) as r;
+    if not v_doc and not v_new then
+        return format('(%s)', v_condition);
+    end if;
+    return format('exists (select from %s where %s and (%s))',
+        concat_ws(', ', case when v_doc then format('vsync_data.%I as doc', version.data || '_document') end, case when v_new then format('%s as new', v_root) end),
+        concat_ws(' and ', case when v_doc then vsync_internal.key_list(version.keys, 'doc.%1$I = $%4$s', ' and ') end,
+            case when v_new then vsync_internal.key_list(version.keys, 'new.%2$I = $%4$s', ' and ') end), v_condition);
+end
+$$;
+comment on function vsync_internal.excluded_query(vsync_internal.versions, vsync_internal.rules[]) is 'SQL that is true where any of the rules hides the document whose key is $1, $2 …';
+
+create function vsync_internal.put_excluded(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_rules vsync_internal.rules[] := vsync_internal.excluding(version.embedding);
+    v_name text := format('vsync_data.%I', version.data || '_excluded');
+    v_types text := vsync_internal.key_list(version.keys, '%3$s');
+    v_alone text;
+begin
+    if v_rules = '{}' then
+        execute format('drop function if exists %s(%s)', v_name, v_types);
+        return false;
+    end if;
+    -- what fails hides nothing: it is asked alone then, so that the others go on
+    select string_agg(format(e'    begin\n        if %s then\n            return true;\n        end if;\n    exception when others then\n        null;\n    end;\n',
+        vsync_internal.excluded_query(version, array[r])), '' order by r.id) into v_alone from unnest(v_rules) as r;
+    execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp '
+        'set timezone = %L set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set row_security = off set transaction_read_only = on as %L',
+        v_name, v_types, vsync_internal.time_zone(), format(
+        e'#variable_conflict use_column\nbegin\n    return coalesce(%s, false);\nexception when others then\n%s    return false;\nend',
+        vsync_internal.excluded_query(version, v_rules), v_alone));
+    execute format('alter function %s(%s) owner to %I', v_name, v_types, (select e.owner from vsync_internal.embeddings as e where e.name = version.embedding));
+    -- of whoever may read the serving view
+    execute format('grant execute on function %s(%s) to public', v_name, v_types);
+    return true;
+end
+$$;
+comment on function vsync_internal.put_excluded(vsync_internal.versions) is 'makes, or drops, the function that says which documents of a version are hidden; returns whether there is one';
+
+create function vsync_internal.sync_excluded(embedding name)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_hides boolean := vsync_internal.excluding(embedding) <> '{}';
+    v_hid boolean := exists (
+        select from vsync_internal.versions as v join pg_proc as p on p.proname = v.data || '_excluded' and p.pronamespace = 'vsync_data'::regnamespace
+        where v.embedding = sync_excluded.embedding and v.state <> 'dropped');
+begin
+    if v_hid and not v_hides then
+        perform vsync_internal.replace_view(embedding);
+    end if;
+    perform vsync_internal.put_excluded(v) from vsync_internal.versions as v where v.embedding = sync_excluded.embedding and v.state <> 'dropped';
+    if v_hides and not v_hid then
+        perform vsync_internal.replace_view(embedding);
+    end if;
+    return v_hides;
+end
+$$;
+comment on function vsync_internal.sync_excluded(name) is 'makes serving hide what the rules exclude; returns whether any rule may hide something';
+
+create function vsync_internal.excluded_keys(version_id int, keys text[])
+returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
+as $$
+declare
+    v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = excluded_keys.version_id);
+    v_keys text[] := '{}';
+begin
+    if vsync_internal.excluding(v_version.embedding) <> '{}' then
+        v_keys := vsync_internal.call_excluded(format('select array(select k.key from (select u.key, %s from pg_catalog.unnest($1) as u (key)) as k where vsync_data.%I(%s))',
+            vsync_internal.key_values(vsync_internal.key_places(v_version.keys), 'u.key'), v_version.data || '_excluded',
+            vsync_internal.key_list(v_version.keys, 'k.k%4$s')), keys);
+        -- what that code put off to the commit would run with the rights of the session
+        perform vsync_internal.call_deferred();
+    end if;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.excluded_keys(int, text[]) is 'those of the keys whose documents are hidden as this statement sees them';

@@ -1,0 +1,1 @@
+select vsync.disable_rule(%(name)s::name) as rule;

@@ -1,0 +1,1 @@
+select vsync.drop_rule(%(name)s::name) as rule;

@@ -1,0 +1,1 @@
+select vsync.enable_rule(%(name)s::name) as rule;
