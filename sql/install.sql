@@ -22,13 +22,15 @@
 \ir 20_capture/capture_rules.sql
 \ir 30_queue/tables.sql
 \ir 30_queue/mark.sql
+\ir 60_rules/in_force.sql
+\ir 60_rules/asked.sql
 \ir 30_queue/fold.sql
 \ir 30_queue/rotate.sql
 \ir 30_queue/settle.sql
 \ir 30_queue/claim.sql
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
-\ir 60_rules/in_force.sql
+\ir 60_rules/decide.sql
 \ir 60_rules/record.sql
 \ir 60_rules/judge.sql
 \ir 40_refresh/render.sql

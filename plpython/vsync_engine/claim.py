@@ -35,6 +35,7 @@ class Settings:
     claim_limit: int
     lease_seconds: int
     poll_ms: int
+    rule_timeout_ms: int
 
 
 @dataclass

@@ -16,6 +16,10 @@ CLAIM = Statement(
     "select token, keys from vsync_internal.claim($1, $2, $3)",
     ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.int4"),
 )
+COUNT_CHANGE = Statement(
+    "select vsync_internal.count_change($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.text")
+)
+DECIDE = Statement("select vsync_internal.decide($1, $2)", ("pg_catalog.int8[]", "pg_catalog.jsonb"))
 DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
 EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
@@ -39,7 +43,11 @@ PUBLISH = Statement(
     "select vsync_internal.publish($1, $2, $3, $4)",
     ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),
 )
+PUT_OFF = Statement("select vsync_internal.put_off($1, $2)", ("pg_catalog.int8[]", "pg_catalog.text"))
 REAP = Statement("select vsync_internal.reap()")
+RECORD_RULES = Statement(
+    "select vsync_internal.record_rules($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.jsonb")
+)
 REFRESH_REGULARLY = Statement("select vsync_internal.refresh_regularly()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
 RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
@@ -53,6 +61,8 @@ SETTINGS = Statement("select name, value from vsync.settings")
 SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
 SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
+TIME_ZONE = Statement("select vsync_internal.time_zone()")
+UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))
 UNLOCK = Statement(
     "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import models, statements
+from vsync_engine import deciding, models, statements
 from vsync_engine.claim import Claim, HostError, Interrupted, Settings, described, transaction
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
@@ -25,6 +25,7 @@ _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is n
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
+_DECIDED = 1_000  # changes that rules are asked about at once
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
 
 
@@ -81,6 +82,7 @@ class Worker:
         worked = self._wal.look(urgent=urgent)
         worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
+        worked = self._decide(_EXPANDED) or worked
         worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
             try:
@@ -88,6 +90,24 @@ class Worker:
             except HostError as error:  # its tables may be gone since; the other embeddings go on
                 self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
         return worked
+
+    def _decide(self, most: int) -> bool:
+        """Ask rules about what was folded, about `most` changes; False when nothing waits for that."""
+        decided = 0
+        while decided < most and (count := self._decide_some(min(most, _DECIDED))):
+            decided += count
+        return decided > 0
+
+    def _decide_some(self, limit: int) -> int:
+        seconds = self._settings.rule_timeout_ms / 1000
+        taken: list[int] = []
+        try:
+            return transaction(self._host, lambda: deciding.decide(self._host, seconds, limit, taken))
+        except HostError as error:  # its tables may be gone since; the others go on
+            if not taken:
+                raise
+            self._value(statements.PUT_OFF, taken, error.message)
+            return len(taken)
 
     def _attend_to(self, duty: Row) -> bool:
         version = duty["version_id"]
@@ -132,6 +152,7 @@ class Worker:
             if time.monotonic() - last >= _ATTEND:
                 self._wal.look()
                 self._value(statements.FOLD)
+                self._decide(_ATTENDED)
                 self._value(statements.EXPAND, _ATTENDED)
                 for other in self._rows(statements.DUTIES, self._embedding):
                     if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):

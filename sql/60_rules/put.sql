@@ -39,7 +39,6 @@ as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(rule.embedding);
     v_version vsync_internal.versions := vsync_internal.serving_version(rule.embedding);
-    v_before regclass := (select r.relation from vsync_internal.rules as r where r.id = rule.id);
     v_analysis jsonb;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('change rules of "%s"', rule.embedding));
@@ -73,7 +72,7 @@ begin
         where v.embedding = rule.embedding and v.state <> 'dropped' order by v.version;
     end if;
     perform vsync_internal.keep_revision(rule, change);
-    perform vsync_internal.follow_rules(rule.embedding, array[v_before, rule.relation]);
+    perform vsync_internal.follow_rules(rule.embedding);
     return rule.revision;
 end
 $$;
@@ -94,19 +93,17 @@ end
 $$;
 comment on function vsync_internal.keep_revision(vsync_internal.rules, text) is 'writes a rule as it is now into its history';
 
-create function vsync_internal.follow_rules(embedding name, relations regclass[])
+create function vsync_internal.follow_rules(embedding name)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform vsync_internal.sync_capture(r.relation)
-    from (select distinct u.relation from unnest(relations || (select e.root from vsync_internal.embeddings as e where e.name = embedding)) as u (relation)
-        where u.relation is not null order by 1) as r;
+    perform vsync_internal.sync_rules(embedding);
     return vsync_internal.sync_excluded(embedding);
 end
 $$;
-comment on function vsync_internal.follow_rules(name, regclass[]) is 'makes capture and serving what the rules of an embedding need, after one changed';
+comment on function vsync_internal.follow_rules(name) is 'makes capture and serving what the rules of an embedding need, after one changed';
 
 create function vsync_internal.admit_rules(version_id int)
 returns boolean

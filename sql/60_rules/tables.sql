@@ -55,11 +55,17 @@ create table vsync_internal.holds (
     rule_id int not null,
     revision int not null,
     relation regclass,
+    xid xid8,
     documents bigint not null default 0,
     sample text[] not null default '{}',
     state text not null default 'waiting' check (state in ('waiting', 'approved', 'rejected')),
+    settled boolean not null default false,
     since timestamptz not null default clock_timestamp(),
     decided_at timestamptz,
     decided_by name
 );
 comment on table vsync_internal.holds is 'what waits for a yes: a change with all documents it leads to, or one document';
+comment on column vsync_internal.holds.xid is 'the transaction whose change waits: all of it under one hold; null: one document, as it would read now';
+comment on column vsync_internal.holds.settled is 'a worker has freed what was approved, or turned away what was rejected';
+create index on vsync_internal.holds (version_id, xid);
+create index on vsync_internal.holds (id) where not settled and state <> 'waiting';

@@ -37,7 +37,7 @@ begin
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
             ('vsync_reader', '{excluded_keys,find_rule}'),
-            ('vsync_operator', '{judge,rules_asked,record_rules,forget_decisions,stat_rules,decisions}'),
+            ('vsync_operator', '{undecided,count_change,put_off,decide,judge,rules_asked,record_rules,forget_decisions,stat_rules,decisions}'),
             ('vsync_admin', '{may_change_rule,create_rule,alter_rule,drop_rule}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
