@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import audit, drain, fanout, freshness, pipeline, wal, writers
+from tests.bench import audit, drain, fanout, freshness, pipeline, versions, wal, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "fanout": fanout.figures,
     "memory": freshness.memory,
     "audit": audit.figures,
+    "versions": versions.figures,
 }
 
 

@@ -569,20 +569,31 @@ _REMEMBERED = """
     v_model_id := coalesce(nullif(current_setting('vsync.remembered', true), '')::int, v_model_id);
     perform set_config('vsync.remembered', v_model_id::text, false);"""
 
+_SWITCHING = "versions/test_switching.py::test_no_reader_"
+
 VERSIONS = (
-    Mutation(
-        "the query side remembers the version across a switch",
-        "versions/test_switching.py::test_no_reader_sees_two_versions_or_misses_a_document",
-        "serving_model",
-        _SERVED_MODEL,
-        _SERVED_MODEL + _REMEMBERED,
-    ),
-    Mutation(
-        "the serving view without its filter by version",
-        "versions/test_switching.py::test_no_reader_sees_two_versions_or_misses_a_document",
-        "replace_view",
-        "'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)'",
-        "'where length(%L) > 0'",
+    *(
+        mutation
+        for models, test in (
+            ("tiny models", "sees_two_versions_or_misses_a_document"),
+            ("real models", "of_real_models_sees_two_versions_or_misses_a_document"),
+        )
+        for mutation in (
+            Mutation(
+                f"the query side remembers the version across a switch, {models}",
+                _SWITCHING + test,
+                "serving_model",
+                _SERVED_MODEL,
+                _SERVED_MODEL + _REMEMBERED,
+            ),
+            Mutation(
+                f"the serving view without its filter by version, {models}",
+                _SWITCHING + test,
+                "replace_view",
+                "'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)'",
+                "'where length(%L) > 0'",
+            ),
+        )
     ),
     Mutation(
         "a version is dropped although a snapshot sees it",

@@ -142,15 +142,15 @@ def test_a_rebuild_with_other_options_serves_and_follows_all_the_while(
     wide_shop(db, make_model, 3000, "{}")
     reader, writer = connect(), connect()
     oid = value(db, "select 'vsync_data.catalog_v1_ann'::regclass::oid")
-    for (statement,) in rows(db, "select statement from vsync.index_statements('catalog', null, %s)", '{"m": 24}'):
+    for (statement,) in rows(db, "select statement from vsync.index_statements('catalog', null, %s)", '{"m": 8}'):
         run(db, statement)
         # between any two statements there is one whole index, and search and workers use it
         assert scans(reader, _SEARCH, "product 700", 5) == 1
         run(writer, "update shop.products set title = title || '.' where id = 1")
         work(writer)
     assert value(db, "select 'vsync_data.catalog_v1_ann'::regclass::oid") != oid
-    assert value(db, "select index ->> 'm' from vsync.versions") == "24"
-    assert "m='24'" in value(db, _DEFINITION)
+    assert value(db, "select index ->> 'm' from vsync.versions") == "8"
+    assert "m='8'" in value(db, _DEFINITION)
     assert indexes(db) == ["catalog_v1_ann"]
     assert value(db, "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == 0
     assert_clean(db, 1)
