@@ -76,6 +76,7 @@
 \ir 20_capture/repair.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
+\ir 20_capture/name_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql
 \ir 70_serve/search.sql

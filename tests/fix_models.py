@@ -1,4 +1,4 @@
-"""Model directories for the tests: tiny ones made here, with weights that can be checked by hand, and a real one."""
+"""Model directories for the tests: tiny ones made here, with weights that can be checked by hand, and real ones."""
 
 import json
 import re
@@ -251,3 +251,9 @@ def tiny_model_without_types(models_directory: Path) -> Path:
 def minilm() -> Path:
     """Give the directory of all-MiniLM-L6-v2, fetched as `vsync model add` fetches it and kept for the next run."""
     return catalogue.locate("minilm")
+
+
+@pytest.fixture(scope="session")
+def paraphrase() -> Path:
+    """Give the directory of paraphrase-MiniLM-L3-v2: as many dimensions as all-MiniLM-L6-v2, and another space."""
+    return catalogue.locate("paraphrase-minilm-l3")

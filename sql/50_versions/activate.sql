@@ -1,4 +1,4 @@
-create function vsync_internal.coverage(version vsync_internal.versions)
+create function vsync_internal.coverage(version vsync_internal.versions, counted boolean)
 returns jsonb
 language plpgsql
 security definer
@@ -16,7 +16,8 @@ begin
         and not exists (select from vsync_internal.pages as p where p.version_id = version.id) then
         return '{"coverage": 1, "missing": 0, "failed": 0}';
     end if;
-    v_documents := vsync_internal.call_count(version.data, vsync_internal.ticket(version.data));
+    v_documents := case when counted then vsync_internal.call_count(version.data, vsync_internal.ticket(version.data))
+        else coalesce(vsync_internal.expected_documents(version), 0) end;
     -- what rules hold back lacks nothing
     execute format('select count(*) + (select count(*) from vsync_internal.marks as m cross join lateral (select %1$s) as k '
         'where m.version_id = $1 and m.verdict is not null and m.due_at = m.held_until and m.attempts = 0 '
@@ -27,10 +28,11 @@ begin
     return jsonb_build_object('coverage', trunc(greatest(0, 1 - v_missing / greatest(v_documents, 1)::numeric), 4), 'missing', v_missing, 'failed', v_failed);
 end
 $$;
-comment on function vsync_internal.coverage(vsync_internal.versions) is
-'the figures of the gate: coverage (share of the documents whose vectors are as far as is known those of their text), missing, failed';
+comment on function vsync_internal.coverage(vsync_internal.versions, boolean) is
+'the figures of the gate: coverage (share of the documents whose vectors are as far as is known those of their text), missing, failed. counted: by
+the document query, which may take long; an estimate otherwise';
 
-create function vsync_internal.check_gate(embedding vsync_internal.embeddings, version vsync_internal.versions)
+create function vsync_internal.check_gate(embedding vsync_internal.embeddings, version vsync_internal.versions, counted boolean)
 returns jsonb
 language plpgsql
 security definer
@@ -38,7 +40,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_gate jsonb := '{"coverage": 1}'::jsonb || coalesce(embedding.options -> 'gate', '{}');
-    v_figures jsonb := vsync_internal.coverage(version);
+    v_figures jsonb := vsync_internal.coverage(version, counted);
     v_broken text := (select p.broken from vsync_internal.progress as p where p.version_id = version.id);
     v_overlap numeric;
     v_ndcg numeric;
@@ -72,7 +74,7 @@ begin
         where r.applies), ''));
 end
 $$;
-comment on function vsync_internal.check_gate(vsync_internal.embeddings, vsync_internal.versions) is
+comment on function vsync_internal.check_gate(vsync_internal.embeddings, vsync_internal.versions, boolean) is
 'whether a version may be served: the figures, and in "refused" what speaks against it, empty where nothing does';
 
 create function vsync_internal.serve(embedding vsync_internal.embeddings, version vsync_internal.versions, action text, forced boolean, figures jsonb)
@@ -129,7 +131,8 @@ begin
         raise notice 'version % of "%" is active already', version, embedding;
         return version;
     end if;
-    v_figures := vsync_internal.check_gate(v_embedding, v_version);
+    -- forced it must work in an emergency: nothing that could take long, and no code of the owner's
+    v_figures := vsync_internal.check_gate(v_embedding, v_version, not coalesce(force, false));
     if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
         perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', version, embedding), v_figures ->> 'refused',
             case when v_version.following and not v_version.paused then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',

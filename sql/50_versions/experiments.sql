@@ -147,7 +147,7 @@ begin
         update vsync_internal.experiments as e set share = start_experiment.share where e.id = v_running.id;
         return v_running.id;
     end if;
-    v_figures := vsync_internal.check_gate(v_embedding, v_challenger);
+    v_figures := vsync_internal.check_gate(v_embedding, v_challenger, not coalesce(force, false));
     if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
         perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', v_challenger.version, v_embedding.name),
             v_figures ->> 'refused', format('call vsync.work(); or select vsync.start_experiment(%L, %s, %s, force => true)',

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import audit, breakdown, drain, fanout, freshness, patterns, pipeline, wal, writers
+from tests.bench import audit, breakdown, drain, fanout, freshness, patterns, pipeline, versions, wal, writers
 from tests.bench.measure import Figure, bench_cluster
 from tests.bench.peer import figures as peer
 from vsync_admin.cluster import Cluster
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "fanout": fanout.figures,
     "memory": freshness.memory,
     "audit": audit.figures,
+    "versions": versions.figures,
     "breakdown": breakdown.figures,
     "patterns": patterns.figures,
     "peer": peer.figures,

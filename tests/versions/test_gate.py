@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from shop import Connection, declare, open_shop, refused, register, rows, run, value
@@ -40,6 +41,20 @@ def test_forced_it_is_served_and_that_is_kept(shop: Connection) -> None:
     assert_serves(shop, 2)
 
 
+def test_forced_it_is_served_at_once_however_long_counting_takes(shop: Connection) -> None:
+    run(
+        shop,
+        "create function shop.slow(text) returns boolean language plpgsql immutable as "
+        "$$begin perform pg_sleep(0.2); return true; end$$",
+    )
+    add_version(shop, document="select id, title as content from shop.products where shop.slow(title)")
+    run(shop, "set statement_timeout = '1s'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        activate(shop, 2)
+    force(shop)
+    assert rows(shop, _LAST)[0][3]["missing"] == 20
+
+
 def test_force_where_nothing_speaks_against_it_is_not_recorded_as_forced(shop: Connection) -> None:
     add_version(shop, model="other")
     work(shop)
@@ -73,7 +88,11 @@ def test_99_9_percent_are_less_than_all(poisoned: Connection) -> None:
     work(poisoned)
     add_version(poisoned, model="poison")
     work(poisoned)
-    assert refusal(poisoned) == "coverage is 0.9990 of 1 (1 documents lack vectors); 1 documents failed"
+    detail = refusal(poisoned)
+    assert detail == "coverage is 0.9990 of 1 (1 documents lack vectors); 1 documents failed"
+    force(poisoned)
+    _, _, forced, figures = rows(poisoned, _LAST)[0]
+    assert (forced, figures["coverage"], figures["failed"], figures["refused"]) == (True, 0.999, 1, detail)
 
 
 @pytest.mark.parametrize(("asked", "passes"), [("0.5", True), ("0.96", False)])
@@ -109,6 +128,12 @@ def test_where_a_comparison_is_asked_for_an_uncompared_version_is_refused(
     run(db, "select vsync.compare_versions('catalog', 3, 1)")
     activate(db, 3)
     assert rows(db, _LAST)[0][3]["overlap"] == 1
+    run(db, "select vsync.compare_versions('catalog', 2, 3)")
+    detail = refusal(db)
+    force(db)
+    _, _, forced, figures = rows(db, _LAST)[0]
+    assert (forced, figures["refused"]) == (True, detail)
+    assert figures["overlap"] < 0.9
 
 
 def test_a_paused_version_is_refused_and_what_waited_counts_when_it_goes_on(shop: Connection) -> None:

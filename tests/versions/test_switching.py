@@ -1,21 +1,24 @@
-"""Readers and writers without pause while versions are added, activated, rolled back and dropped."""
+"""Readers and writers without pause while versions are added, activated, rolled back and dropped; real models, too."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from shop import Connection, rows, run, value
+from fix_models import package_texts
+from shop import DOCUMENT, Connection, register, rows, run, value
 from versions.rollout import activate, add_version, assert_clean, work
 
 _ROUNDS = 10
+_KEY = 9  # the document whose own text is asked for; writers leave it alone
 _VIEW = (
-    "select id, version, embedding <=> vsync.query_vector('catalog', 'product 9') from shop.catalog "
-    "order by embedding <=> vsync.query_vector('catalog', 'product 9') limit 1"
+    "select id, version, embedding <=> vsync.query_vector('catalog', {0}) from shop.catalog "
+    "order by embedding <=> vsync.query_vector('catalog', {0}) limit 1"
 )
-_SEARCH = "select (key ->> 'id')::int, version, distance from vsync.search('catalog', 'product 9', 1)"
+_SEARCH = "select (key ->> 'id')::int, version, distance from vsync.search('catalog', {0}, 1)"
 _WHOLE = (
     "select count(distinct version), count(*), count(distinct id), count(distinct vector_dims(embedding)) "
     "from shop.catalog"
@@ -26,13 +29,17 @@ _BEGINNINGS = ("", "begin", "begin isolation level repeatable read")
 class Reader:
     """One session that reads in a loop; `wrong` has what it should not have seen."""
 
-    def __init__(self, session: Connection, begin: str) -> None:
+    def __init__(self, session: Connection, begin: str, near: float) -> None:
         self.wrong: list[object] = []
         self.seen: set[int] = set()
         self.rounds = 0
         self._session = session
         self._begin = begin
-        run(session, f"prepare viewed as {_VIEW}; prepare searched as {_SEARCH}; prepare whole as {_WHOLE}")
+        self._near = near
+        text = value(session, "select quote_literal(title) from shop.products where id = %s", _KEY)
+        self._queries = (_VIEW.format(text), "execute viewed", _SEARCH.format(text), "execute searched")
+        view, _, search, _ = self._queries
+        run(session, f"prepare viewed as {view}; prepare searched as {search}; prepare whole as {_WHOLE}")
 
     def read(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -47,10 +54,10 @@ class Reader:
         if self._begin:
             run(self._session, self._begin)
         versions: set[int] = set()
-        for query in (_VIEW, "execute viewed", _SEARCH, "execute searched"):
+        for query in self._queries:
             found = rows(self._session, query)
             # another space's vectors are nowhere near: the document's own text is at distance 0 in its own
-            if [row[0] for row in found] != [9] or abs(found[0][2]) > 1e-4:
+            if [row[0] for row in found] != [_KEY] or abs(found[0][2]) > self._near:
                 self.wrong.append((query, found))
             versions |= {row[1] for row in found}
         for query in (_WHOLE, "execute whole"):
@@ -78,7 +85,27 @@ def running(*loops: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 def test_no_reader_sees_two_versions_or_misses_a_document(shop: Connection, connect: Callable[..., Connection]) -> None:
-    readers = [Reader(connect(), begin) for begin in _BEGINNINGS]
+    _switch(shop, connect, ("other", "wide", "tiny"), near=1e-4)
+
+
+def test_no_reader_of_real_models_sees_two_versions_or_misses_a_document(
+    db: Connection, connect: Callable[..., Connection], minilm: Path, paraphrase: Path, tiny_model_16: Path
+) -> None:
+    for name, directory in (("minilm", minilm), ("paraphrase", paraphrase), ("wide", tiny_model_16)):
+        register(db, directory, name)
+    dimensions = rows(db, "select dimensions from vsync.models order by 1")
+    assert dimensions == [(16,), (384,), (384,)]
+    run(db, "create schema shop; create table shop.products (id int primary key, title text)")
+    texts = [text.replace("%", "")[:120] for text in package_texts(20)]
+    db.cursor().executemany("insert into shop.products values (%s, %s)", list(enumerate(texts, 1)))
+    run(db, f"select vsync.create_embedding('catalog', '{DOCUMENT}', 'minilm')")
+    work(db)
+    # the scale of 8-bit activations depends on what else is in the batch
+    _switch(db, connect, ("paraphrase", "wide", "minilm"), near=0.05)
+
+
+def _switch(db: Connection, connect: Callable[..., Connection], models: Sequence[str], near: float) -> None:
+    readers = [Reader(connect(), begin, near) for begin in _BEGINNINGS]
     writer = connect()
 
     def write(stop: threading.Event) -> None:
@@ -89,14 +116,14 @@ def test_no_reader_sees_two_versions_or_misses_a_document(shop: Connection, conn
 
     with running(write, *(reader.read for reader in readers)):
         for number in range(_ROUNDS):
-            _round(shop, ("other", "wide", "tiny")[number % 3])
+            _round(db, models[number % len(models)])
     assert [reader.wrong for reader in readers] == [[], [], []]
     for reader in readers:
         assert reader.rounds > _ROUNDS
         assert len(reader.seen) > _ROUNDS / 2
-    work(shop)
-    served = value(shop, "select active_version from vsync.embeddings")
-    assert_clean(shop, served)
+    work(db)
+    served = value(db, "select active_version from vsync.embeddings")
+    assert_clean(db, served)
 
 
 def _round(db: Connection, model: str) -> None:
