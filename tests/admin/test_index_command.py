@@ -47,4 +47,4 @@ def test_what_cannot_be_is_refused_with_the_servers_words(dsn: str, catalog: Con
     assert vsync(dsn, "index", "rebuild", "catalog", "--index", "{").returncode == 2
     catalog.execute("select vsync_internal.hold_index(1)")
     done = vsync(dsn, "index", "rebuild", "catalog")
-    assert done.stderr.startswith("ERROR:  VS405: the index is being built already")
+    assert done.stderr.startswith("ERROR:  VS406: the index is being built already")

@@ -203,7 +203,7 @@ def test_what_a_broken_build_left_is_noticed_and_cleaned(shop: Connection, conne
     ((detail, remedy),) = rows(shop, found)
     assert "catalog_v1_ann_next" in detail
     assert remedy.startswith("vsync index rebuild catalog 1")
-    report = refused(lambda: run(shop, 'select vsync_internal.swap_index(1, \'{"type": "hnsw"}\')'), "VS405")
+    report = refused(lambda: run(shop, 'select vsync_internal.swap_index(1, \'{"type": "hnsw"}\')'), "VS406")
     assert "broke off" in (report.message_detail or "")
     rebuild(shop)
     assert indexes(shop) == ["catalog_v1_ann"]
@@ -224,7 +224,7 @@ def test_an_index_that_is_not_whole_counts_as_none_and_a_worker_builds_it(
 def test_one_build_at_a_time(shop: Connection, connect: Callable[..., Connection]) -> None:
     other = connect()
     run(other, "select vsync_internal.hold_index(1)")
-    report = refused(lambda: rebuild(shop), "VS405")
+    report = refused(lambda: rebuild(shop), "VS406")
     assert str(other.info.backend_pid) in (report.message_detail or "")
     run(shop, "drop index vsync_data.catalog_v1_ann")
     assert value(shop, "select vsync_internal.build_index(1)") is False
