@@ -28,7 +28,7 @@ begin
         select p.oid::regprocedure, a.role
         from (values
             ('vsync_reader', '{raise,raise_if_error,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
-                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,owner_of,configuration,graph,version_at}'::text[]),
+                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,configuration,graph,version_at}'::text[]),
             ('vsync_operator', '{failures,stat_embeddings,stat_queue,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
             ('vsync_admin', '{require_superuser,require_owner,configure,ask,answer,forget_answers,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
