@@ -111,7 +111,11 @@ def test_a_null_in_a_dependencys_tuple_is_no_empty_text(db: Connection, tiny_mod
     document = f"select p.id, p.body || w.word as content from people p join words w using ({columns})"
     embedding = declare(db, document)
     assert_fresh(db, embedding)
-    for change in ("update words set mood = null", "update words set mood = 'happy', place = null", "delete from words"):
+    for change in (
+        "update words set mood = null",
+        "update words set mood = 'happy', place = null",
+        "delete from words",
+    ):
         run(db, change)
         assert_fresh(db, embedding)
         assert db.execute("select count(*) from vsync_internal.pages").fetchone() == (0,)
