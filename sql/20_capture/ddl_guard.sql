@@ -54,6 +54,36 @@ $$;
 comment on function vsync_internal.follow_partitions() is
 'notices partitions that were attached, detached or dropped since; returns the number of captures concerned';
 
+create function vsync_internal.follow_schema(root regclass)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'on'
+as $$
+declare
+    v_view record;
+    v_count int := 0;
+begin
+    for v_view in
+        select distinct c.oid::regclass as view, n.nspname, e.name
+        from vsync_internal.embeddings as e
+        join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped'
+        join pg_class as t on t.oid = e.root
+        join pg_namespace as n on n.oid = t.relnamespace
+        join pg_depend as d on d.refclassid = 'pg_class'::regclass and d.refobjid = to_regclass(format('vsync_data.%I', v.data))
+        join pg_rewrite as w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+        join pg_class as c on c.oid = w.ev_class and c.relkind = 'v' and c.relname = e.name
+        where e.root = follow_schema.root and not exists (select from pg_class as o where o.relname = e.name and o.relnamespace = n.oid)
+    loop
+        execute format('alter view %s set schema %I', v_view.view, v_view.nspname);
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.follow_schema(regclass) is
+'moves the serving views of a root beside it, where no relation has their name; returns how many';
+
 create function vsync_internal.follow_ddl()
 returns event_trigger
 language plpgsql
@@ -77,6 +107,9 @@ begin
             perform vsync_internal.review(v_capture.relation, 'R');
         end if;
     end loop;
+    perform vsync_internal.follow_schema(e.root) from (
+        select distinct e.root from pg_event_trigger_ddl_commands() as d join vsync_internal.embeddings as e on e.root = d.objid
+        where d.classid = 'pg_class'::regclass and not vsync_internal.is_restored()) as e;
     for v_relation in
         select distinct f.relation from pg_event_trigger_ddl_commands() as d
         join vsync_internal.feeds as f on d.objid = f.relation or f.relation in (select pg_partition_root(d.objid::regclass))

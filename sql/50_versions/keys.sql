@@ -8,14 +8,14 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when count(*) = 1
-        then min(case when builtin then c || '::pg_catalog.text' else 'pg_catalog.format(''%s'', ' || c || ')' end)
-        else 'pg_catalog.jsonb_build_array('
-            || string_agg(case when builtin then c else 'pg_catalog.format(''%s'', ' || c || ')' end, ', ' order by i)
-            || ')::pg_catalog.text' end
+    -- "is distinct from null" is a test for null even of a row
+    select case when count(*) = 1 then min(case when builtin then c || '::pg_catalog.text' else c_text end)
+        else 'pg_catalog.jsonb_build_array(' || string_agg(case when builtin then c else c_text end, ', ' order by i) || ')::pg_catalog.text' end
     from (
-        select format('%s.%I', alias, k ->> name_as) as c, (k ->> 'builtin')::boolean as builtin, i
-        from jsonb_array_elements(keys) with ordinality as e (k, i)) as s
+        select c, format('case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end', c) as c_text, builtin, i
+        from (
+            select format('%s.%I', alias, k ->> name_as) as c, (k ->> 'builtin')::boolean as builtin, i
+            from jsonb_array_elements(keys) with ordinality as e (k, i)) as n) as s
 $$;
 comment on function vsync_internal.key_text(jsonb, text, text) is 'SQL: the key text of the key columns of a row called alias';
 

@@ -161,10 +161,12 @@ comment on function vsync_internal.owner_of(name) is
 'the role an embedding belongs to: the owner of its document''s view, whatever that role is called today';
 
 create view vsync.embeddings as
-select e.name, e.root, vsync_internal.owner_of(e.name) as owner, e.capture, e.options, s.version as active_version, e.created_at,
+select e.name, e.root, coalesce(pg_catalog.pg_get_userbyid(d.relowner), e.owner) as owner, e.capture, e.options, s.version as active_version, e.created_at,
     n.nspname as view_schema, e.name as view_name
 from vsync_internal.embeddings as e
 left join vsync_internal.serving as s on s.embedding = e.name
+left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
+left join pg_catalog.pg_class as d on d.relnamespace = 'vsync_data'::pg_catalog.regnamespace and d.relname = v.data || '_document'
 left join pg_catalog.pg_class as c on c.oid = e.root
 left join pg_catalog.pg_namespace as n on n.oid = c.relnamespace;
 comment on view vsync.embeddings is 'Embeddings, their root table, owner and capture; the serving view is view_schema.view_name.

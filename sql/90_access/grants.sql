@@ -29,7 +29,7 @@ begin
         union all
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{owner_of,raise,raise_if_error,fingerprint,answering_version,challenger,counter,counter_name,count_call,report_outcome,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
+            ('vsync_reader', '{raise,raise_if_error,fingerprint,answering_version,challenger,counter,counter_name,count_call,report_outcome,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
                 serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,configuration,graph,version_at}'::text[]),
             ('vsync_operator', '{failures,judgements,stat_experiments,stat_embeddings,stat_queue,stat_versions,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),

@@ -72,6 +72,19 @@ def test_a_dropped_trigger_is_found_where_no_event_trigger_put_it_back(shop: Con
     assert found["event triggers"][0] == "warning"
 
 
+def test_a_table_that_became_a_parent_is_found_and_its_remedy_works(shop: Connection) -> None:
+    run(shop, "create table shop.used () inherits (shop.products)")
+    level, remedy = findings(shop)["capture triggers"]
+    assert (level, remedy) == ("error", "alter table shop.used no inherit shop.products")
+    run(shop, remedy)
+    assert findings(shop) == {}
+    run(shop, "drop table shop.used; select vsync.drop_embedding('catalog')")
+    declare(shop, document="select id, title as content from only shop.products")
+    shop.execute("call vsync.work()")
+    run(shop, "create table shop.used () inherits (shop.products)")
+    assert findings(shop) == {}
+
+
 def test_a_broken_embedding_is_found(shop: Connection) -> None:
     shop.execute("alter table shop.products drop column title cascade")
     assert findings(shop)["embeddings"][0] == "error"

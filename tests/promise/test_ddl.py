@@ -1,5 +1,6 @@
 """Tables change shape while changes flow: renames are followed, what is gone is said to be gone, workers go on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -153,7 +154,17 @@ def test_columns_of_no_concern_come_and_go(db: Connection, notes: Declared) -> N
 def test_a_root_that_moves_to_another_schema_is_followed(db: Connection, notes: Declared) -> None:
     db.execute('create schema "Else Where"; alter table notes set schema "Else Where"')
     db.execute("""update "Else Where".notes set body = 'moved' where id = 1""")
-    assert_fresh(db, notes, document='select id, body as content from "Else Where".notes')
+    moved = replace(notes, schema="Else Where")
+    assert_fresh(db, moved, document='select id, body as content from "Else Where".notes')
+    served = db.execute(
+        """select body, content from "Else Where".notes join "Else Where".promised using (id)"""
+    ).fetchall()
+    assert len(served) == 5
+    assert all(body == content for body, content in served)
+    db.execute("select vsync.add_version('promised')")
+    assert db.execute(
+        "select relnamespace::regnamespace::text from pg_class where relname = 'promised'"
+    ).fetchall() == [('"Else Where"',)]
     db.execute("select vsync.drop_embedding('promised')")
     assert_nothing_left(db)
 

@@ -98,3 +98,25 @@ def test_a_key_may_have_a_name_that_vsyncs_own_statements_use(db: Connection, ti
         assert run(db, f"select checked, missing, extra, stale, mixed from vsync.audit('of_{name}')") == [
             (2, 0, 0, 0, 0)
         ]
+
+
+@pytest.mark.parametrize("columns", ["mood", "mood, place"])
+def test_a_null_in_a_dependencys_tuple_is_no_empty_text(db: Connection, tiny_model: Path, columns: str) -> None:
+    register(db, tiny_model)
+    run(db, "create type mood as enum ('sad', 'happy')")
+    run(db, "create table people (id int primary key, mood mood, place mood, body text)")
+    run(db, "create table words (mood mood, place mood, word text)")
+    run(db, "insert into people select i, 'happy', 'sad', 'body' from generate_series(1, 3) as i")
+    run(db, "insert into words values ('happy', 'sad', 'word')")
+    document = f"select p.id, p.body || w.word as content from people p join words w using ({columns})"
+    embedding = declare(db, document)
+    assert_fresh(db, embedding)
+    for change in (
+        "update words set mood = null",
+        "update words set mood = 'happy', place = null",
+        "delete from words",
+    ):
+        run(db, change)
+        assert_fresh(db, embedding)
+        assert db.execute("select count(*) from vsync_internal.pages").fetchone() == (0,)
+    assert db.execute("select last_error from vsync_internal.progress").fetchall() == [(None,)]
