@@ -50,6 +50,7 @@
 \ir 20_capture/repair.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
+\ir 20_capture/drop_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/search.sql
 \ir 80_observe/stat_embeddings.sql

@@ -18,8 +18,40 @@ from promise.oracle import register
 _PIECES = (
     *"abcXYZ09_ .,;:-+*/\\|!?@#&()[]{}<>=~^`'\"%$",
     *("''", '""', "%s", "%I", "%1$s", "$1", "$$", "$q$", "--", "/*", "*/", "\\n", "\n", "\t", "{0}", "{}", "E'", ":x"),
-    *("é", "ß", "İ", "ı", "ﬁ", "ü", "日本", "क्ष", "العربية", "😀", "👩‍👩‍👧", "\u200b", "\u202e", "\ufeff", "\u0301", "\x01", "\x7f"),
-    *("select", "from", "user", "order", "table", "null", "true", "content", "key", "hash", "chunk", "version", "token"),
+    *(
+        "é",
+        "ß",
+        "İ",
+        "ı",
+        "ﬁ",
+        "ü",
+        "日本",
+        "क्ष",
+        "العربية",
+        "😀",
+        "👩‍👩‍👧",
+        "\u200b",
+        "\u202e",
+        "\ufeff",
+        "\u0301",
+        "\x01",
+        "\x7f",
+    ),
+    *(
+        "select",
+        "from",
+        "user",
+        "order",
+        "table",
+        "null",
+        "true",
+        "content",
+        "key",
+        "hash",
+        "chunk",
+        "version",
+        "token",
+    ),
 )
 _TEXTS = ("x" * 5000, "\\", "'", '"', "{a,b}", "[1]", '{"a": 1}', "null", "\u2028", "0", " ", "e'\\x00'", "\x01")
 _LONGEST_NAME = 63
@@ -51,13 +83,17 @@ def name(chance: random.Random) -> str:
 
 def text(chance: random.Random) -> str:
     """Return a text that PostgreSQL can store."""
-    return chance.choice(_TEXTS) if chance.random() < 0.1 else "".join(chance.choices(_PIECES, k=chance.randrange(1, 40)))
+    return (
+        chance.choice(_TEXTS) if chance.random() < 0.1 else "".join(chance.choices(_PIECES, k=chance.randrange(1, 40)))
+    )
 
 
 def names(chance: random.Random, number: int) -> Names:
     """Return names that do not collide within one table."""
     key, second, body = (name(chance) for _ in range(3))
-    while len({key, second, body}) < 3 or any(column.startswith("........pg.dropped") for column in (key, second, body)):
+    while len({key, second, body}) < 3 or any(
+        column.startswith("........pg.dropped") for column in (key, second, body)
+    ):
         key, second, body = (name(chance) for _ in range(3))
     output = name(chance) if chance.random() < 0.7 else key
     while output in ("content", "chunk", "embedding", "version", "embedded_at", second):
@@ -68,7 +104,9 @@ def names(chance: random.Random, number: int) -> Names:
 
 
 _CREATE = "create schema {schema}; create table {schema}.{table} ({key} text, {second} int, {body} text, primary key ({key}, {second}))"
-_DOCUMENT = "select {alias}.{key} as {output}, {alias}.{second}, {alias}.{body} as content from {schema}.{table} as {alias}"
+_DOCUMENT = (
+    "select {alias}.{key} as {output}, {alias}.{second}, {alias}.{body} as content from {schema}.{table} as {alias}"
+)
 _INSERT = "insert into {schema}.{table} ({key}, {second}, {body}) values ($1, $2, $3) on conflict ({key}, {second}) do update set {body} = excluded.{body}"
 _VIEW = "select {output}, {second}, content, embedding::text, version from {schema}.{embedding}"
 
@@ -112,7 +150,11 @@ class Case:
     def _write(self, rows: int) -> None:
         for _ in range(rows):
             known = sorted(self._rows)
-            key = self._chance.choice(known) if known and self._chance.random() < 0.3 else (text(self._chance), self._chance.randrange(-3, 3))
+            key = (
+                self._chance.choice(known)
+                if known and self._chance.random() < 0.3
+                else (text(self._chance), self._chance.randrange(-3, 3))
+            )
             self._rows[key] = text(self._chance)
             self._raw.execute(self.sql(_INSERT), [*key, self._rows[key]])
             self.count += 2
@@ -137,7 +179,9 @@ class Case:
         key, second = self._chance.choice(sorted(self._rows))
         as_json = "jsonb_build_object(%s::text, %s::text, %s::text, %s::int)"
         arguments = [self.names.output, key, self.names.second, second]
-        state = self._db.execute(f"select state from vsync.explain_row(%s, {as_json})".encode(), [embedding, *arguments])
+        state = self._db.execute(
+            f"select state from vsync.explain_row(%s, {as_json})".encode(), [embedding, *arguments]
+        )
         search = "select key = {} , stale from vsync.search(%s, %s, 1000) order by 1 desc".format(as_json)
         hits = self._db.execute(search.encode(), [*arguments, embedding, self._rows[key, second]]).fetchall()
         marked = self._db.execute(f"select vsync.refresh(%s, {as_json})".encode(), [embedding, *arguments]).fetchone()
