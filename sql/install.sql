@@ -44,6 +44,7 @@
 \ir 50_versions/compare.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
+\ir 50_versions/sweep.sql
 \ir 50_versions/set_capture.sql
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql

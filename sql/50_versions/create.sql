@@ -93,6 +93,7 @@ begin
             format('It belongs to role "%s".', (select e.owner from vsync_internal.embeddings as e where e.name = check_new_embedding.name)),
             format('select vsync.drop_embedding(%L)', name));
     end if;
+    perform vsync_internal.sweep(name);
     return true;
 end
 $$;

@@ -67,7 +67,9 @@ class Writer:
         seed: int,
         *,
         whatever_fails: bool = False,
+        rolled_back: float = 0.1,
     ) -> None:
+        self._rolled_back = rolled_back
         self.dsn = dsn
         self.done = 0
         self.allowed = 0
@@ -124,7 +126,7 @@ class Writer:
         self._unknown = changes
         with session.transaction():
             _apply(session, changes)
-            if self._random.random() < 0.1:
+            if self._random.random() < self._rolled_back:
                 with suppress(ZeroDivisionError), session.transaction():
                     _apply(session, [("items", key, [0, "rolled back"]) for key in self._random.sample(self._keys, 3)])
                     raise ZeroDivisionError
