@@ -66,6 +66,7 @@
 \ir 50_versions/compare.sql
 \ir 50_versions/retire.sql
 \ir 50_versions/drop.sql
+\ir 50_versions/sweep.sql
 \ir 50_versions/set_capture.sql
 \ir 50_versions/refresh.sql
 \ir 50_versions/retry.sql
@@ -77,6 +78,7 @@
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
 \ir 20_capture/name_guard.sql
+\ir 20_capture/drop_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql
 \ir 70_serve/search.sql

@@ -23,9 +23,11 @@ begin
     foreach v_member in array vsync_internal.members(relation) loop
         for v_event in
             select e from unnest(array['insert', 'update', 'delete', 'truncate']) as e
-            where not exists (select from pg_trigger as t where t.tgrelid = v_member and t.tgname = 'vsync_' || e)
+            -- a trigger of another capture is what a dump without rows left
+            where not exists (select from pg_trigger as t where t.tgrelid = v_member and t.tgname = 'vsync_' || e
+                and t.tgfoid = to_regproc(format('vsync_data.%I', 'capture_' || capture_id)))
         loop
-            execute format('create trigger %I after %s on %s %s for each statement execute function vsync_data.%I()',
+            execute format('create or replace trigger %I after %s on %s %s for each statement execute function vsync_data.%I()',
                 'vsync_' || v_event, v_event, v_member,
                 case v_event when 'insert' then 'referencing new table as new_rows'
                     when 'update' then 'referencing old table as old_rows new table as new_rows'

@@ -80,7 +80,7 @@ begin
     select * into v_state from vsync_internal.wal_state;
     if not exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
         return case when v_state is null then 'none' else 'drop' end;
-    elsif v_state.retry_at > clock_timestamp() and not eager then
+    elsif not vsync_internal.is_due(v_state.retry_at) and not eager then
         return 'wait';
     elsif vsync_internal.slot_fault() is not null then
         return case when vsync_internal.is_restored() then 'wait' else 'make' end;

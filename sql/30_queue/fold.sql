@@ -132,7 +132,7 @@ declare
     v_count bigint := 0;
 begin
     while v_count < max_keys loop
-        select * into v_page from vsync_internal.pages as p where p.images is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+        select * into v_page from vsync_internal.pages as p where p.images is null and vsync_internal.is_due(p.retry_at)
         order by p.lane, p.id limit 1 for update skip locked;
         exit when not found;
         if v_page.dependency is not null then

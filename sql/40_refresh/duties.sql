@@ -54,7 +54,7 @@ as $$
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     join vsync_internal.models as m on m.id = v.model_id
-    where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+    where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and vsync_internal.is_due(p.retry_at)
         and (duties.embedding is null or v.embedding = duties.embedding)
     order by v.state = 'active' desc, v.id
 $$;
@@ -70,11 +70,11 @@ as $$
     select exists (
         select from vsync_internal.versions as v
         join vsync_internal.progress as p on p.version_id = v.id
-        where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+        where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and vsync_internal.is_due(p.retry_at)
             and (outstanding.embedding is null or v.embedding = outstanding.embedding)
             and (p.phase <> 'done' and vsync_internal.wal_ready(v.id) or vsync_internal.wants_index(v)
                 or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto
-                    and (g.retry_at is null or g.retry_at <= clock_timestamp()))
+                    and vsync_internal.is_due(g.retry_at))
                 or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto
                     and (m.due_at is null or m.attempts = 0 and m.due_at is distinct from m.held_until or m.due_at <= clock_timestamp()))))
 $$;

@@ -93,6 +93,7 @@ begin
             format('It belongs to role "%s".', vsync_internal.owner_of(name)),
             format('select vsync.drop_embedding(%L)', name));
     end if;
+    perform vsync_internal.sweep(name);
     return true;
 end
 $$;

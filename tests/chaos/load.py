@@ -57,12 +57,25 @@ class Writer:
     A commit whose answer was lost is looked up by its number when the server is back.
     """
 
-    def __init__(self, dsn: str, journal: Journal, number: int, writers: int, rows: int, seed: int) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        journal: Journal,
+        number: int,
+        writers: int,
+        rows: int,
+        seed: int,
+        *,
+        whatever_fails: bool = False,
+        rolled_back: float = 0.1,
+    ) -> None:
+        self._rolled_back = rolled_back
+        self.dsn = dsn
         self.done = 0
         self.allowed = 0
         self.pid: int | None = None
         self.stop = Event()
-        self._dsn = dsn
+        self._tolerated = psycopg.Error if whatever_fails else psycopg.OperationalError
         self._journal = journal
         self._id = number
         self._keys = range(number + 1, rows + 1, writers)
@@ -73,7 +86,7 @@ class Writer:
 
     def run(self) -> None:
         while not self.stop.is_set():
-            with suppress(psycopg.OperationalError), psycopg.connect(self._dsn, autocommit=True) as session:
+            with suppress(self._tolerated), psycopg.connect(self.dsn, autocommit=True) as session:
                 self._look_up(session)
                 self.pid = session.info.backend_pid
                 while not self.stop.is_set():
@@ -88,7 +101,7 @@ class Writer:
     def _finish(self) -> None:
         end = time.monotonic() + 60
         while self._unknown is not None and time.monotonic() < end:
-            with suppress(psycopg.OperationalError), psycopg.connect(self._dsn, autocommit=True) as session:
+            with suppress(self._tolerated), psycopg.connect(self.dsn, autocommit=True) as session:
                 self._look_up(session)
 
     def _look_up(self, session: Connection) -> None:
@@ -113,7 +126,7 @@ class Writer:
         self._unknown = changes
         with session.transaction():
             _apply(session, changes)
-            if self._random.random() < 0.1:
+            if self._random.random() < self._rolled_back:
                 with suppress(ZeroDivisionError), session.transaction():
                     _apply(session, [("items", key, [0, "rolled back"]) for key in self._random.sample(self._keys, 3)])
                     raise ZeroDivisionError
@@ -149,13 +162,13 @@ class Worker:
     def __init__(self, dsn: str, *, whatever_fails: bool = False) -> None:
         self.pid: int | None = None
         self.stop = Event()
-        self._dsn = dsn
+        self.dsn = dsn
         self._tolerated = psycopg.Error if whatever_fails else psycopg.OperationalError
 
     def run(self) -> None:
         while not self.stop.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True) as session:
+                with psycopg.connect(self.dsn, autocommit=True) as session:
                     session.execute("load 'plpython3'")
                     self.pid = session.info.backend_pid
                     while not self.stop.is_set():

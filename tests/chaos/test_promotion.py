@@ -10,6 +10,8 @@ import pytest
 
 from capture.steps import declare as declare_by
 from capture.steps import state
+from chaos.battery import Battery
+from chaos.load import Load, Worker, Writer, open_shop
 from chaos.rest import assert_at_rest
 from fix_cluster import Connection
 from races.steps import in_background, make_table, put, run, scalar, stored, wait_until
@@ -19,6 +21,7 @@ from vsync_admin.processes import run_as_database_user
 
 ROWS = 300
 WAITING = "select (select count(*) from vsync_internal.log), (select count(*) from vsync_internal.marks)"
+SYNCHRONOUS = "select count(*) > 0 from pg_stat_replication where sync_state = 'sync'"
 FOUND = "select missing, extra, stale, mixed from vsync.audit('found')"
 
 
@@ -42,13 +45,18 @@ def standby(crash_cluster: Cluster, tiny_model: Path, capture: str) -> Iterator[
         s.execute("call vsync.work()")
     copy = Cluster(crash_cluster.server, Path(f"{crash_cluster.directory}-standby"), crash_cluster.settings)
     try:
-        backup: list[str | Path] = [copy.server.bindir / "pg_basebackup", "-D", copy.data, "-R", "-c", "fast"]
-        run_as_database_user([*backup, "-d", crash_cluster.dsn()])
-        clusters.create(copy)
-        clusters.start(copy)
+        follow(crash_cluster, copy)
         yield copy
     finally:
         clusters.destroy(copy)
+
+
+def follow(primary: Cluster, copy: Cluster) -> None:
+    """Make and start a standby that streams from the primary."""
+    backup: list[str | Path] = [copy.server.bindir / "pg_basebackup", "-D", copy.data, "-R", "-c", "fast"]
+    run_as_database_user([*backup, "-d", primary.dsn()])
+    clusters.create(copy)
+    clusters.start(copy)
 
 
 def promote(primary: Cluster, standby: Cluster) -> None:
@@ -143,3 +151,40 @@ def test_a_standby_promoted_under_load_makes_its_slot_and_finds_what_the_primary
         put(s, 1, "written after the promotion")
         assert_at_rest(s)
         assert state(s, "remade") == 1
+
+
+@pytest.mark.parametrize("times", [pytest.param(20, marks=pytest.mark.chaos, id="20 times")])
+def test_one_server_after_the_other_takes_over_and_loses_nothing(
+    crash_cluster: Cluster, tiny_model: Path, battery: Battery, share: Callable[[int], int], times: int
+) -> None:
+    with session(crash_cluster) as s:
+        open_shop(s, battery.journal, tiny_model, rows=ROWS)
+    primary, dsn, last = crash_cluster, crash_cluster.dsn("vsync"), crash_cluster
+    writers = [Writer(dsn, battery.journal, number, 2, ROWS, battery.seed) for number in range(2)]
+    workers = [Worker(dsn), Worker(dsn)]
+    try:
+        with Load(writers, workers) as load:
+            for turn in range(share(times)):
+                load.allow(load.done + 500)
+                last = Cluster(primary.server, Path(f"{crash_cluster.directory}-{turn}"), primary.settings)
+                follow(primary, last)
+                with session(primary) as s:
+                    # what is acknowledged is on the standby as well
+                    s.execute("alter system set synchronous_standby_names = '*'")
+                    s.execute("select pg_reload_conf()")
+                    wait_until(lambda s=s: scalar(s, SYNCHRONOUS), "the standby")
+                before = load.done
+                load.allow(before + 1000)
+                wait_until(lambda before=before: load.done > before + 200, "the writers")
+                promote(primary, last)
+                for part in (*writers, *workers):
+                    part.dsn = last.dsn("vsync")
+                clusters.destroy(primary)
+                primary = last
+                battery.faults += 1
+        with session(primary) as s:
+            battery.rest(s)
+            assert s.execute(FOUND).fetchall() == [(0, 0, 0, 0)]
+    finally:
+        for cluster in {primary.directory: primary, last.directory: last}.values():
+            clusters.destroy(cluster)

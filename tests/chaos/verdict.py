@@ -85,8 +85,8 @@ def _of_table(
     kept = [row for row in rows if row[0] in documents]
     texts = [row[3] for row in kept]
     found = np.array([np.fromstring(row[6].strip("[]"), dtype=np.float32, sep=",") for row in kept])
-    right = _near(found, tiny_vectors(texts, seed)) if kept else np.empty(0, dtype=bool)
-    foreign = _near(found, tiny_vectors(texts, 3 - seed)) if kept else right
+    right = near(found, tiny_vectors(texts, seed)) if kept else np.empty(0, dtype=bool)
+    foreign = near(found, tiny_vectors(texts, 3 - seed)) if kept else right
     stale = mixed = 0
     for row, good, other in zip(kept, right, foreign, strict=True):
         key, chunk, chunks, content, content_hash, document_hash, _, token = row
@@ -103,7 +103,8 @@ def _of_table(
     )
 
 
-def _near(found: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.bool_]:
+def near(found: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell of each vector whether it is the one made here."""
     return np.abs(found - made).max(axis=1) < _TOLERANCE
 
 

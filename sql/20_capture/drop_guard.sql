@@ -1,0 +1,59 @@
+-- DROP EXTENSION locks one table after the other, in an order of its own, while writers, readers and workers hold some and want others.
+create function vsync_internal.lock_all()
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_end timestamptz := clock_timestamp() + interval '10 s';
+    v_relation regclass;
+begin
+    loop
+        begin
+            for v_relation in
+                select c.oid from pg_class as c
+                where c.relkind in ('r', 'p', 'v') and (c.relnamespace = any (array['vsync_internal', 'vsync_data']::regnamespace[])
+                    or c.oid in (select r.relation from vsync_internal.captures as r)
+                    or c.relkind = 'v' and exists (select from vsync_internal.embeddings as e where e.name = c.relname
+                        and (select t.relnamespace from pg_class as t where t.oid = e.root) = c.relnamespace))
+                order by 1
+            loop
+                execute format('lock table %s in access exclusive mode nowait', v_relation);
+            end loop;
+            return true;
+        exception when lock_not_available or undefined_table then
+            -- what was locked is free again: who waits while holding something can be waited for in a circle
+            if clock_timestamp() > v_end then
+                return false;
+            end if;
+        end;
+        perform pg_sleep(0.01);
+    end loop;
+end
+$$;
+comment on function vsync_internal.lock_all() is
+'locks everything that goes with the extension, all or nothing, for the rest of the transaction; false where that could not be had within ten seconds';
+
+create function vsync_internal.before_drop_extension()
+returns event_trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- which extension it is, only the statement tells; one that vsync needs takes it along
+    if to_regclass('vsync_internal.captures') is not null and current_query() ~* '\m(vsync|vector|plpython3u)\M' then
+        perform vsync_internal.lock_all();
+    end if;
+end
+$$;
+comment on function vsync_internal.before_drop_extension() is 'lets DROP EXTENSION begin when it need not wait for anybody any more';
+
+do $$
+begin
+    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
+        create event trigger vsync_before_drop_extension on ddl_command_start
+            when tag in ('DROP EXTENSION') execute function vsync_internal.before_drop_extension();
+    end if;
+end
+$$;

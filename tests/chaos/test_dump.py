@@ -1,0 +1,117 @@
+"""Dumps of every kind, restored: whole, structure only, rows only with the triggers disabled.
+
+pg_upgrade needs two majors on one machine; it restores the structure as here, and moves the files of the tables.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from chaos.battery import Battery
+from chaos.load import DOCUMENT, Load, Worker, Writer, open_shop
+from fix_cluster import Connection
+from races.steps import run, scalar, wait_until
+from vsync_admin.cluster import Cluster
+
+ROWS = 200
+Copy = Callable[..., Connection]
+
+
+@pytest.fixture
+def copy(cluster: Cluster, db: Connection) -> Iterator[Copy]:
+    """Dump the database and load the dump into a new one, or into the one given; a session in that."""
+    sessions: list[Connection] = []
+    bindir = cluster.server.bindir
+
+    def load(*options: str, into: Connection | None = None) -> Connection:
+        name = into.info.dbname if into else f"{db.info.dbname}_copy"
+        if into is None:
+            run(db, f'create database "{name}"')
+        dump = subprocess.run(
+            [bindir / "pg_dump", *options, "-d", cluster.dsn(db.info.dbname)], check=True, capture_output=True
+        )
+        psql = [bindir / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "-d", cluster.dsn(name)]
+        done = subprocess.run(psql, input=dump.stdout, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        if into is not None:
+            return into
+        sessions.append(psycopg.connect(cluster.dsn(name), autocommit=True))
+        return sessions[-1]
+
+    yield load
+    for session in sessions:
+        name = session.info.dbname
+        session.close()
+        run(db, f'drop database "{name}" with (force)')
+
+
+def change(session: Connection, battery: Battery, text: str) -> None:
+    for key in battery.chance.sample(range(1, ROWS), 20):
+        run(session, f"update shop.items set body = '{text}' || id where id = {key}")
+        battery.journal.acknowledge([("items", key, [key % 20, f"{text}{key}"])])
+
+
+def test_a_dump_taken_under_load_goes_on_where_it_was(
+    db: Connection, dsn: str, tiny_model: Path, battery: Battery, copy: Copy
+) -> None:
+    open_shop(db, battery.journal, tiny_model, rows=ROWS)
+    writer = Writer(dsn, battery.journal, 0, 1, ROWS, battery.seed)
+    with Load([writer], [Worker(dsn)]) as load:
+        load.allow(100_000)
+        wait_until(lambda: load.done > 100 and scalar(db, "select count(*) > 0 from shop.found"), "writer and worker")
+        restored = copy()
+        battery.faults += 1
+    # what was acknowledged before the dump began is in it, and more: the tables themselves say what
+    rows = run(restored, "select id, kind, body from shop.items")
+    found = dict(run(restored, "select id, content from (select * from shop.found) as f"))
+    restored.execute("call vsync.work()")
+    assert dict(run(restored, "select id, content from shop.found")) == dict(run(restored, DOCUMENT))
+    assert len(rows) > ROWS / 2
+    assert found
+    assert run(restored, "select missing, extra, stale, mixed from vsync.audit('found')") == [(0, 0, 0, 0)]
+    battery.rest(db)
+
+
+def test_the_structure_alone_can_be_written_to_and_declared_anew(
+    db: Connection, tiny_model: Path, battery: Battery, copy: Copy
+) -> None:
+    open_shop(db, battery.journal, tiny_model, rows=ROWS)
+    db.execute("call vsync.work()")
+    bare = copy("--schema-only")
+    battery.faults += 1
+    rows = run(db, "select id, kind, body from shop.items")
+    run(bare, "insert into shop.kinds select g, 'kind ' || g from generate_series(0, 19) as g")
+    run(bare, "insert into shop.items select g, g % 20, 'text ' || g from generate_series(1, 200) as g")
+    bare.execute("call vsync.work()")
+    assert len(rows) == scalar(bare, "select count(*) from shop.items")
+    bare.execute("select vsync.register_model('tiny', %s)", [f"file://{tiny_model}"])
+    # numbered otherwise than before, and the old triggers are there still
+    bare.execute("select vsync.create_embedding('kinds_found', 'select id, name as content from shop.kinds', 'tiny')")
+    bare.execute("select vsync.create_embedding('found', %s, 'tiny', index => '{\"type\": \"none\"}')", [DOCUMENT])
+    battery.rest(bare)
+    change(bare, battery, "captured ")
+    battery.rest(bare)
+
+
+def test_rows_alone_loaded_behind_disabled_triggers_are_found_by_the_audit(
+    db: Connection, dsn: str, tiny_model: Path, battery: Battery, copy: Copy
+) -> None:
+    open_shop(db, battery.journal, tiny_model, rows=ROWS)
+    db.execute("call vsync.work()")
+    restored = copy()
+    restored.execute("call vsync.work()")
+    run(restored, "truncate shop.items")
+    restored.execute("call vsync.work()")
+    change(db, battery, "changed ")
+    copy("--data-only", "--disable-triggers", "--table=shop.items", into=restored)
+    battery.faults += 1
+    assert scalar(restored, "select missing from vsync.audit('found')") == ROWS
+    assert run(restored, "select distinct name from vsync.doctor() where level = 'error'") == [("capture triggers",)]
+    restored.execute("select vsync.repair_capture('found')")
+    battery.rest(restored)
+    run(restored, "set session_replication_role = replica")
+    change(restored, battery, "captured ")
+    battery.rest(restored)
