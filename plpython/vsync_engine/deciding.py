@@ -57,9 +57,12 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
-    # without a relation its rows are the root's
-    root = page["dependency"] is None
-    return rule.stage == "change" and (rule.relation == int(page["relation"]) or (rule.relation is None and root))
+    """Tell whether a rule is asked of a page, as vsync_internal.asks() does."""
+    if rule.stage != "change":
+        return False
+    if rule.relation is not None:
+        return rule.relation == int(page["relation"])
+    return page["dependency"] is None or not (rule.columns.get("old") or rule.columns.get("new"))
 
 
 def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int | None] | None:
