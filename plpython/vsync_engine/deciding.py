@@ -57,12 +57,11 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
-    """Tell whether a rule is asked of a page, as vsync_internal.asks() does."""
-    if rule.stage != "change":
-        return False
-    if rule.relation is not None:
-        return rule.relation == int(page["relation"])
-    return page["dependency"] is None or not (rule.columns.get("old") or rule.columns.get("new"))
+    """Tell whether a rule is asked of changes of a page's relation, as vsync_internal.asks() does."""
+    if rule.relation is not None or rule.stage != "change":
+        return rule.stage == "change" and rule.relation == int(page["relation"])
+    reads_no_row = "relation" not in rule.params and not (rule.columns["old"] or rule.columns["new"])
+    return page["dependency"] is None or reads_no_row
 
 
 def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int | None] | None:

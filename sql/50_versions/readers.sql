@@ -5,7 +5,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp '
+    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
         'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
         'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
     v_as_owner text := v_pinned || ' set timezone = ''UTC''';
