@@ -31,6 +31,9 @@
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
 \ir 60_rules/decide.sql
+\ir 60_rules/waiting.sql
+\ir 60_rules/holds.sql
+\ir 60_rules/turns.sql
 \ir 60_rules/record.sql
 \ir 60_rules/judge.sql
 \ir 40_refresh/render.sql

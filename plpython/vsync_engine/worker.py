@@ -16,6 +16,7 @@ from vsync_engine.claim import Claim, HostError, Interrupted, Settings, describe
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
 from vsync_engine.model import Model
+from vsync_engine.verdicts import refreshed_next
 from vsync_engine.wal import Reader
 
 _SHORTEST_SLEEP = 0.005  # seconds
@@ -82,6 +83,7 @@ class Worker:
         worked = self._wal.look(urgent=urgent)
         worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
+        worked = self._follow_rules() or worked
         worked = self._decide(_EXPANDED) or worked
         worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
@@ -89,6 +91,15 @@ class Worker:
                 worked = self._attend_to(duty) or worked
             except HostError as error:  # its tables may be gone since; the other embeddings go on
                 self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
+        return worked
+
+    def _follow_rules(self) -> bool:
+        """Notice rules that begin, end or change, holds that somebody decided on, and refreshes that are due."""
+        worked = bool(self._value(statements.ATTEND_RULES))
+        for row in self._rows(statements.REFRESHES_DUE):
+            zone = self._value(statements.TIME_ZONE)
+            following = refreshed_next(row["id"], _json(row["params"]), row["delay"], zone)
+            worked = bool(self._value(statements.REFRESH_BY_RULE, row["id"], following)) or worked
         return worked
 
     def _decide(self, most: int) -> bool:
@@ -126,6 +137,7 @@ class Worker:
             self._value(statements.ADOPT)
             self._value(statements.REAP)
             self._value(statements.ROTATE)
+            self._value(statements.FORGET_HOLDS)
             self._value(statements.SETTLE_VERSIONS)
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)

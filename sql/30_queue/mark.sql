@@ -35,7 +35,9 @@ as $$
                 from (select m.token is not null and m.generation = m.claimed and not m.looking as covered) as c,
                     lateral (select not c.covered and (m.strength > excluded.strength or m.strength = excluded.strength and (m.verdict = 'hold'
                         or m.verdict = 'refresh' and excluded.verdict is null
-                        or m.verdict = 'defer' and m.held_until <= excluded.held_until)) is true as keeps) as k,
+                        or m.verdict = 'defer' and m.held_until <= excluded.held_until)
+                        -- a schedule is no change of the document
+                        or m.verdict = 'rejected' and excluded.verdict = 'refresh') is true as keeps) as k,
                     -- who had deferred it does not defer it for longer
                     lateral (select not c.covered and excluded.verdict is null and (m.verdict is null or m.verdict = 'defer') as defers) as d)
         returning 1)
