@@ -118,7 +118,7 @@ def _decisions(host: Host, changes: list[_Change], verdicts: list[Verdict]) -> I
         fields: dict[str, Any] = {
             "page": change.page["id"],
             "place": change.place,
-            "verdict": gate and gate.action,
+            "verdict": gate and (None if gate.action == "refresh" else gate.action),
             "rule_id": gate and gate.rule.id,
             "revision": gate and gate.rule.revision,
             "priority": verdict.priority,

@@ -106,7 +106,9 @@ def refreshed_next(
     """Return when a refresh rule's schedule comes round next; None where it has none."""
     if delay is None and "cron" not in params:
         return None
-    return next_time(Rule(rule_id, "", 0, "document", "refresh", params, 0, delay=delay), now or datetime.now(UTC), zone)
+    return next_time(
+        Rule(rule_id, "", 0, "document", "refresh", params, 0, delay=delay), now or datetime.now(UTC), zone
+    )
 
 
 def _zone(name: str) -> ZoneInfo:

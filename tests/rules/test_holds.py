@@ -7,6 +7,7 @@ import pytest
 from fix_cluster import Connect, Connection
 from races.steps import blocked, in_background, wait_until
 from rules.shelf import audited, marks, open_shelf, rule, stored, text, work
+from rules.stepwise import decide
 from shop import refused, rows, run, value
 
 
@@ -90,8 +91,6 @@ def test_what_is_marked_while_somebody_approves_is_approved(shelf: Connection, c
     rule(shelf, "waiting", "new.name <> old.name", "hold", '{"relation": "shelf.sections"}')
     run(shelf, "update shelf.sections set name = 'uno' where id = 1")
     run(shelf, "select vsync_internal.fold()")
-    from rules.stepwise import decide
-
     decide(shelf)
     marking, approving = connect(autocommit=False), connect()
     run(marking, "select vsync_internal.expand()")
