@@ -73,12 +73,13 @@ begin
     v_sql := format(
         'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector as distance '
         'from vsync_data.%6$I as v order by v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector limit $1), '
-        'best as (select distinct on (n.key_text) n.* from nearest as n order by n.key_text, n.distance, n.chunk) '
+        'hidden as materialized (select h.key from unnest(vsync_internal.excluded_keys(%7$s, array(select distinct n.key_text from nearest as n))) as h (key)), '
+        'best as (select distinct on (n.key_text) n.* from nearest as n where n.key_text not in (select h.key from hidden as h) order by n.key_text, n.distance, n.chunk) '
         'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
         'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
         vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'), v_schema,
         case v_version.index ->> 'distance' when 'l2' then '<->' when 'inner_product' then '<#>' else '<=>' end,
-        v_vector, v_version.data);
+        v_vector, v_version.data, v_version.id);
     v_limit := case when v_version.chunk is null then search.k else search.k * 4 end;
     loop
         execute v_sql into v_documents, v_rows, v_found using v_limit, search.k;
