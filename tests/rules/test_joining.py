@@ -30,7 +30,7 @@ def change(db: Connection, note: str | None, title: str) -> None:
     run(db, "update shelf.articles set title = %s, note = %s where id = 1", title, note)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.permutations(_STRENGTH, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(_STRENGTH, 2)))
 def test_the_stronger_verdict_stands_whatever_comes_first(
     shelf: Connection, first: str | None, second: str | None
 ) -> None:
