@@ -40,12 +40,16 @@ PUBLISH = Statement(
     ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),
 )
 REAP = Statement("select vsync_internal.reap()")
+RECORD_RULES = Statement(
+    "select vsync_internal.record_rules($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.jsonb")
+)
 REFRESH_REGULARLY = Statement("select vsync_internal.refresh_regularly()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
 RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
 RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 ROTATE = Statement("select vsync_internal.rotate()")
+RULE_OUT = Statement("select vsync_internal.rule_out($1, $2)", ("pg_catalog.int8", "pg_catalog.jsonb"))
 RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
 SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))
 SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
@@ -53,6 +57,7 @@ SETTINGS = Statement("select name, value from vsync.settings")
 SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
 SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
+TIME_ZONE = Statement("select vsync_internal.time_zone()")
 UNLOCK = Statement(
     "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )
