@@ -18,7 +18,7 @@ from vsync_admin.output import close_stdout, report, report_database_error
 
 _EPILOG = (
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no connection,"
-    " 4 something was found (doctor, audit), 130 interrupted."
+    " 4 something was found (doctor, audit, rule plan), 130 interrupted."
 )
 
 

@@ -6,6 +6,7 @@ Documents run their owners' code in the worker's session, which may leave a sear
 from vsync_engine.host import Statement
 
 ADOPT = Statement("select vsync_internal.adopt()")
+ATTEND_RULES = Statement("select vsync_internal.attend_rules()")
 BACKFILL = Statement("select vsync_internal.backfill($1)", ("pg_catalog.int4",))
 BACK_OFF = Statement(
     "select vsync_internal.back_off($1, $2, pg_catalog.make_interval(secs => $3))",
@@ -16,6 +17,10 @@ CLAIM = Statement(
     "select token, keys from vsync_internal.claim($1, $2, $3)",
     ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.int4"),
 )
+COUNT_CHANGE = Statement(
+    "select vsync_internal.count_change($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.int4", "pg_catalog.text")
+)
+DECIDE = Statement("select vsync_internal.decide($1, $2)", ("pg_catalog.int8[]", "pg_catalog.jsonb"))
 DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
 EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
@@ -39,15 +44,21 @@ PUBLISH = Statement(
     "select vsync_internal.publish($1, $2, $3, $4)",
     ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),
 )
+PUT_OFF = Statement("select vsync_internal.put_off($1, $2)", ("pg_catalog.int8[]", "pg_catalog.text"))
 REAP = Statement("select vsync_internal.reap()")
 RECORD_RULES = Statement(
     "select vsync_internal.record_rules($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.jsonb")
+)
+REFRESHES_DUE = Statement("select * from vsync_internal.refreshes_due()")
+REFRESH_BY_RULE = Statement(
+    "select vsync_internal.refresh_by_rule($1, $2)", ("pg_catalog.int4", "pg_catalog.timestamptz")
 )
 REFRESH_REGULARLY = Statement("select vsync_internal.refresh_regularly()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
 RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
 RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
+FORGET_HOLDS = Statement("select vsync_internal.forget_holds()")
 ROTATE = Statement("select vsync_internal.rotate()")
 RULE_OUT = Statement("select vsync_internal.rule_out($1, $2)", ("pg_catalog.int8", "pg_catalog.jsonb"))
 RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
@@ -58,6 +69,7 @@ SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
 SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
 TIME_ZONE = Statement("select vsync_internal.time_zone()")
+UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))
 UNLOCK = Statement(
     "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )

@@ -100,6 +100,17 @@ def next_time(rule: Rule, now: datetime, zone: str) -> datetime:
     raise AssertionError
 
 
+def refreshed_next(
+    rule_id: int, params: Mapping[str, Any], delay: float | None, zone: str, now: datetime | None = None
+) -> datetime | None:
+    """Return when a refresh rule's schedule comes round next; None where it has none."""
+    if delay is None and "cron" not in params:
+        return None
+    return next_time(
+        Rule(rule_id, "", 0, "document", "refresh", params, 0, delay=delay), now or datetime.now(UTC), zone
+    )
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)

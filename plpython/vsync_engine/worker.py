@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import models, statements
+from vsync_engine import deciding, models, statements
 from vsync_engine.claim import Claim, HostError, Interrupted, Settings, described, transaction
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
 from vsync_engine.model import Model
+from vsync_engine.verdicts import refreshed_next
 from vsync_engine.wal import Reader
 
 _SHORTEST_SLEEP = 0.005  # seconds
@@ -25,6 +26,7 @@ _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is n
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
+_DECIDED = 1_000  # changes that rules are asked about at once
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
 
 
@@ -81,6 +83,8 @@ class Worker:
         worked = self._wal.look(urgent=urgent)
         worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
+        worked = self._follow_rules() or worked
+        worked = self._decide(_EXPANDED) or worked
         worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
             try:
@@ -88,6 +92,33 @@ class Worker:
             except HostError as error:  # its tables may be gone since; the other embeddings go on
                 self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
         return worked
+
+    def _follow_rules(self) -> bool:
+        """Notice rules that begin, end or change, holds that somebody decided on, and refreshes that are due."""
+        worked = bool(self._value(statements.ATTEND_RULES))
+        for row in self._rows(statements.REFRESHES_DUE):
+            zone = self._value(statements.TIME_ZONE)
+            following = refreshed_next(row["id"], _json(row["params"]), row["delay"], zone)
+            worked = bool(self._value(statements.REFRESH_BY_RULE, row["id"], following)) or worked
+        return worked
+
+    def _decide(self, most: int) -> bool:
+        """Ask rules about what was folded, about `most` changes; False when nothing waits for that."""
+        decided = 0
+        while decided < most and (count := self._decide_some(min(most, _DECIDED))):
+            decided += count
+        return decided > 0
+
+    def _decide_some(self, limit: int) -> int:
+        seconds = self._settings.rule_timeout_ms / 1000
+        taken: list[int] = []
+        try:
+            return transaction(self._host, lambda: deciding.decide(self._host, seconds, limit, taken))
+        except HostError as error:  # its tables may be gone since; the others go on
+            if not taken:
+                raise
+            self._value(statements.PUT_OFF, taken, error.message)
+            return len(taken)
 
     def _attend_to(self, duty: Row) -> bool:
         version = duty["version_id"]
@@ -106,6 +137,7 @@ class Worker:
             self._value(statements.ADOPT)
             self._value(statements.REAP)
             self._value(statements.ROTATE)
+            self._value(statements.FORGET_HOLDS)
             self._value(statements.SETTLE_VERSIONS)
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)
@@ -133,6 +165,7 @@ class Worker:
             if time.monotonic() - last >= _ATTEND:
                 self._wal.look()
                 self._value(statements.FOLD)
+                self._decide(_ATTENDED)
                 self._value(statements.EXPAND, _ATTENDED)
                 for other in self._rows(statements.DUTIES, self._embedding):
                     if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):

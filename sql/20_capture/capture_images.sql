@@ -1,5 +1,17 @@
 -- Where rules read a relation's rows, their old and new values go into the log beside the keys. Rows are paired by primary key then, in
 -- statements of every size: the writer pays for the comparison, and for the values.
+create function vsync_internal.asks(rule vsync_internal.rules, relation regclass, root regclass)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select rule.stage = 'change' and case when rule.relation is not null then rule.relation = asks.relation else asks.relation = asks.root
+        or not rule.params ? 'relation' and rule.columns -> 'old' = '[]' and rule.columns -> 'new' = '[]' end
+$$;
+comment on function vsync_internal.asks(vsync_internal.rules, regclass, regclass) is
+'whether a rule is asked of changes of a relation: its own, else the root; of every one where it neither names one nor reads a row';
+
 create function vsync_internal.rule_columns(feed vsync_internal.feeds, out columns name[], out images name[])
 language sql
 stable
@@ -12,10 +24,13 @@ as $$
         from vsync_internal.dependencies as d
         join vsync_internal.versions as v on v.id = d.version_id
         join vsync_internal.embeddings as e on e.name = v.embedding
-        join vsync_internal.rules as r on r.embedding = e.name and r.enabled and coalesce(r.relation, e.root) = d.relation
+        join vsync_internal.rules as r on r.embedding = e.name and r.enabled
             -- what a rule of stage document reads is only watched: its row is read when it is asked
-            and (r.stage = 'change' or d.number = 0),
-            lateral (select jsonb_array_elements_text(r.columns -> 'new') union select jsonb_array_elements_text(r.columns -> 'old')) as c (name)
+            and (vsync_internal.asks(r, d.relation, e.root) or r.stage = 'document' and d.number = 0),
+            lateral (select jsonb_array_elements_text(r.columns -> 'new') union select jsonb_array_elements_text(r.columns -> 'old')
+                -- a rule that reads no column is asked all the same
+                union select k.attname from pg_index as i join pg_attribute as k on k.attrelid = i.indrelid and k.attnum = i.indkey[0]
+                where i.indrelid = feed.relation and i.indisprimary and r.stage = 'change') as c (name)
         where d.feed_id = feed.id) as u
     join pg_attribute as a on a.attrelid = feed.relation and a.attname = u.name and a.attnum > 0 and not a.attisdropped
 $$;

@@ -8,7 +8,8 @@ create table vsync_internal.log (
     op "char" not null,
     captured_at timestamptz not null default clock_timestamp(),
     keys text[],
-    images text[]
+    images text[],
+    source xid8
 ) partition by list (slot);
 comment on table vsync_internal.log is 'what writers touched; emptied by rotation, read by snapshot';
 comment on column vsync_internal.log.xid is 'top-level transaction of the writer; xmin would be a savepoint''s';
@@ -17,6 +18,7 @@ comment on column vsync_internal.log.op is 'I, U, D, T (truncate: no keys), R (r
 comment on column vsync_internal.log.keys is 'tuples of the feed as key texts, at most 1000 a row';
 comment on column vsync_internal.log.images is
 'parallel to keys where rules read the rows: JSON {"old": {…} or null, "new": {…} or null} of the feed''s image columns';
+comment on column vsync_internal.log.source is 'the transaction whose change it is, where a worker read it from the WAL; null: xid';
 create table vsync_internal.log_0 partition of vsync_internal.log for values in (0);
 create table vsync_internal.log_1 partition of vsync_internal.log for values in (1);
 create table vsync_internal.log_2 partition of vsync_internal.log for values in (2);

@@ -43,7 +43,7 @@ begin
         order by m.lane, m.priority desc, m.since limit max_keys
         for update skip locked),
     claimed as (
-        update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold')
+        update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold', 'rejected')
         from picked where m.version_id = claim.version_id and m.key = picked.key
         returning m.key)
     select array_agg(c.key order by c.key) into keys from claimed as c;

@@ -40,7 +40,8 @@ begin
         from vsync_internal.log as l
         left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
         join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
-        left join lateral unnest(case when coalesce(d.number, 0) = 0 and (v_direct or cardinality(l.keys) < 100) then l.keys end) as u (key) on true
+        left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
+        left join lateral unnest(case when coalesce(d.number, 0) = 0 and a.number is null and (v_direct or cardinality(l.keys) < 100) then l.keys end) as u (key) on true
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
         group by v.id order by v.id
     loop
@@ -70,8 +71,9 @@ begin
             from vsync_internal.log as l
             join vsync_internal.dependencies as d on d.feed_id = l.feed_id and d.number > 0
             join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+            left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
             cross join unnest(l.keys) as u (key)
-            where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
+            where a.number is null and (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
             group by d.version_id, d.number, u.key) as t) as s
     group by s.version_id, s.number, (s.place - 1) / 1000;
     get diagnostics v_pages = row_count;
@@ -82,15 +84,39 @@ begin
         from vsync_internal.log as l
         left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
         join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
+        left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
-            and coalesce(d.number, 0) = 0 and cardinality(l.keys) >= 100;
+            and coalesce(d.number, 0) = 0 and a.number is null and cardinality(l.keys) >= 100;
     end if;
+    v_count := v_count + vsync_internal.fold_asked(v_last, v_now, v_generation);
     update vsync_internal.fold_state set snapshot = v_now;
     return greatest(v_count, 1);
 end
 $$;
 comment on function vsync_internal.fold() is
 'turns what was committed since the last fold into marks, one folder at a time; large changes and those of dependencies become pages. Returns 0 if idle';
+
+create function vsync_internal.inherited(page vsync_internal.pages, number int)
+returns vsync_internal.decision[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_state text;
+begin
+    if page.verdict is null and page.priority = 0 then
+        return null;
+    end if;
+    if page.verdict = 'hold' then
+        -- who approves waits for us, or we for him
+        select h.state into v_state from vsync_internal.holds as h where h.id = page.hold_id for share;
+        page.verdict := case when v_state = 'waiting' then 'hold' else coalesce(v_state, 'approved') end;
+    end if;
+    return array_fill(row(page.verdict, page.rule_id, case when page.verdict in ('hold', 'rejected') then page.hold_id end,
+        case when page.verdict <> 'approved' then page.held_until end, page.priority, page.image)::vsync_internal.decision, array[number]);
+end
+$$;
+comment on function vsync_internal.inherited(vsync_internal.pages, int) is 'what was decided of a page, as often as it has keys; null where nothing was';
 
 create function vsync_internal.expand(max_keys int default 10000)
 returns bigint
@@ -106,7 +132,7 @@ declare
     v_count bigint := 0;
 begin
     while v_count < max_keys loop
-        select * into v_page from vsync_internal.pages as p where p.retry_at is null or p.retry_at <= clock_timestamp()
+        select * into v_page from vsync_internal.pages as p where p.images is null and (p.retry_at is null or p.retry_at <= clock_timestamp())
         order by p.lane, p.id limit 1 for update skip locked;
         exit when not found;
         if v_page.dependency is not null then
@@ -114,7 +140,8 @@ begin
             continue;
         end if;
         if v_page.keys is not null then
-            v_count := v_count + vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at, v_page.lane);
+            v_count := v_count + vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at, v_page.lane,
+                vsync_internal.inherited(v_page, cardinality(v_page.keys)));
             delete from vsync_internal.pages as p where p.id = v_page.id;
             continue;
         end if;
@@ -125,7 +152,8 @@ begin
             -- the vectors were dropped: nothing is stored
             v_keys := '{}';
         end;
-        v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at);
+        v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at, case when v_page.verdict is null then 0 else 1 end,
+            vsync_internal.inherited(v_page, cardinality(v_keys)));
         if cardinality(v_keys) < max_keys then
             delete from vsync_internal.pages as p where p.id = v_page.id;
         else
@@ -155,8 +183,9 @@ begin
         get stacked diagnostics v_message = message_text;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
         if v_half > 0 and page.after_key is null then
-            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane)
-            select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane
+            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id, held_until, image)
+            select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane,
+                page.xid, page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.image
             from (values (page.keys[:v_half]), (page.keys[v_half + 1:])) as h (keys);
             delete from vsync_internal.pages as p where p.id = page.id;
         else
@@ -166,10 +195,12 @@ begin
         return 1;
     end;
     if cardinality(v_keys) <= 1000 then
-        perform vsync_internal.mark(page.version_id, v_keys, page.generation, page.captured_at, page.lane);
+        perform vsync_internal.mark(page.version_id, v_keys, page.generation, page.captured_at, page.lane,
+            vsync_internal.inherited(page, cardinality(v_keys)));
     else
-        insert into vsync_internal.pages (version_id, generation, captured_at, keys)
-        select page.version_id, page.generation, page.captured_at, v_keys[i : i + 999] from generate_series(1, cardinality(v_keys), 1000) as i;
+        insert into vsync_internal.pages (version_id, generation, captured_at, keys, priority, verdict, rule_id, hold_id, held_until, image)
+        select page.version_id, page.generation, page.captured_at, v_keys[i : i + 999],
+            page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.image from generate_series(1, cardinality(v_keys), 1000) as i;
     end if;
     if cardinality(v_keys) < v_most then
         delete from vsync_internal.pages as p where p.id = page.id;

@@ -22,6 +22,7 @@ begin
     delete from vsync_internal.pages;
     delete from vsync_internal.leases;
     delete from vsync_internal.marks;
+    delete from vsync_internal.holds where state = 'waiting';
     update vsync_internal.fold_state set snapshot = null;
     update vsync_internal.progress set phase = 'root', after_key = null, restarts = restarts + 1, retry_at = null;
     -- no snapshot here is older than the restore
@@ -75,9 +76,9 @@ as $$
                 or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto
                     and (g.retry_at is null or g.retry_at <= clock_timestamp()))
                 or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto
-                    and (m.due_at is null or m.attempts = 0 or m.due_at <= clock_timestamp()))))
+                    and (m.due_at is null or m.attempts = 0 and m.due_at is distinct from m.held_until or m.due_at <= clock_timestamp()))))
 $$;
-comment on function vsync_internal.outstanding(bigint, name) is 'whether work up to a generation is left, other workers'' claims included; failures waiting for their next attempt are not';
+comment on function vsync_internal.outstanding(bigint, name) is 'whether work up to a generation is left, other workers'' claims included; failures waiting for their next attempt and what rules hold back are not';
 
 create function vsync_internal.folded_since(snapshot pg_snapshot)
 returns boolean
@@ -90,8 +91,10 @@ as $$
         select from vsync_internal.log as l
         where pg_visible_in_snapshot(l.xid, folded_since.snapshot)
             and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
+        and not exists (select from vsync_internal.rule_turns)
+        and not exists (select from vsync_internal.holds as h where not h.settled and h.state <> 'waiting')
 $$;
-comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded';
+comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded, and what changed of rules and holds has been followed';
 
 create function vsync_internal.watermark()
 returns bigint

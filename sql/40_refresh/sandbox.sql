@@ -125,6 +125,22 @@ end
 $$;
 comment on function vsync_internal.call_judge(name, text, jsonb, text) is 'asks rules, from a role without rights';
 
+create function vsync_internal.call_probe(data name, query text, ticket text)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_functions jsonb;
+begin
+    execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_functions using query, ticket;
+    set constraints all immediate;
+    return v_functions;
+end
+$$;
+comment on function vsync_internal.call_probe(name, text, text) is 'the functions that a query calls, as document_catalog() lists them, from a role without rights';
+
 create function vsync_internal.call_excluded(query text, keys text[])
 returns text[]
 language plpgsql
@@ -162,7 +178,7 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge', 'call_excluded',
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge', 'call_probe', 'call_excluded',
                 'call_deferred')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);

@@ -17,7 +17,12 @@ begin
         return '{"coverage": 1, "missing": 0, "failed": 0}';
     end if;
     v_documents := vsync_internal.call_count(version.data, vsync_internal.ticket(version.data));
-    execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', version.data) into v_vectors;
+    -- what rules hold back lacks nothing
+    execute format('select count(*) + (select count(*) from vsync_internal.marks as m cross join lateral (select %1$s) as k '
+        'where m.version_id = $1 and m.verdict is not null and m.due_at = m.held_until and m.attempts = 0 '
+        'and not exists (select from vsync_data.%2$I as v where %3$s and v.chunk = 0)) from vsync_data.%2$I as v where v.chunk = 0',
+        vsync_internal.key_values(version.keys, 'm.key'), version.data, vsync_internal.key_list(version.keys, 'v.%1$I = k.%1$I', ' and '))
+    into v_vectors using version.id;
     v_missing := greatest(v_documents - v_vectors, v_waiting);
     return jsonb_build_object('coverage', trunc(greatest(0, 1 - v_missing / greatest(v_documents, 1)::numeric), 4), 'missing', v_missing, 'failed', v_failed);
 end

@@ -5,7 +5,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp '
+    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
         'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
         'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
     v_as_owner text := v_pinned || ' set timezone = ''UTC''';
@@ -48,7 +48,13 @@ begin
         -- in the time zone of its caller
         format('create function vsync_data.%I(query text, cases jsonb, ticket text) returns table (place int, rules int[], numbers float8[]) %s set transaction_read_only = on as %L',
             data || '_judge', v_pinned, format(
-            e'begin\n    perform vsync_internal.admit($3, %L);\n    return query execute $1 using $2;\nend', data))];
+            e'begin\n    perform vsync_internal.admit($3, %L);\n    return query execute $1 using $2;\nend', data)),
+        -- as a view, which is parsed and not run: yet the input of a literal may run the owner's code
+        format('create function vsync_data.%I(query text, ticket text) returns jsonb %s as %L', data || '_probe', replace(v_pinned, ' stable ', ' '), format(
+            e'declare\n    v_functions pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
+            '    execute pg_catalog.concat(''create view vsync_data.%2$I as '', $1);\n'
+            '    v_functions := vsync_internal.document_catalog(''vsync_data.%2$I'') operator(pg_catalog.->) ''functions'';\n'
+            '    drop view vsync_data.%2$I;\n    return v_functions;\nend', data, data || '_probe'))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
@@ -64,7 +70,7 @@ returns text[]
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
-as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples', '_judge'] $$;
+as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples', '_judge', '_probe'] $$;
 comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';
 
 create function vsync_internal.further_columns(keys jsonb, document regclass, alias text)

@@ -160,7 +160,7 @@ begin
     delete from vsync_internal.rules as r where r.id = v_rule.id;
     v_rule.revision := v_rule.revision + 1;
     perform vsync_internal.keep_revision(v_rule, 'drop');
-    perform vsync_internal.follow_rules(v_rule.embedding, array[v_rule.relation]);
+    perform vsync_internal.follow_rules(v_rule.embedding);
     return name;
 end
 $$;

@@ -54,7 +54,7 @@ begin
     -- what fails hides nothing: it is asked alone then, so that the others go on
     select string_agg(format(e'    begin\n        if %s then\n            return true;\n        end if;\n    exception when others then\n        null;\n    end;\n',
         vsync_internal.excluded_query(version, array[r])), '' order by r.id) into v_alone from unnest(v_rules) as r;
-    execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp '
+    execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
         'set timezone = %L set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set row_security = off set transaction_read_only = on as %L',
         v_name, v_types, vsync_internal.time_zone(), format(
         e'#variable_conflict use_column\nbegin\n    return coalesce(%s, false);\nexception when others then\n%s    return false;\nend',

@@ -73,7 +73,6 @@ set timezone = 'UTC'
 set "vsync.own_ddl" = 'on'
 as $$
 declare
-    v_probe text := format('vsync_data.%I', version.data || '_probe');
     v_state text;
     v_message text;
     v_function text;
@@ -87,14 +86,12 @@ begin
             format('Of version %s of "%s": %s (%s)', version.version, version.embedding, v_message, v_state),
             'It must be one boolean expression that the embedding''s owner may evaluate; names outside pg_catalog are written with their schema.');
     end;
-    -- The owner has run it as one statement, so that it is one here. A view is parsed and not run.
-    execute format('create view %s as %s', v_probe, vsync_internal.judge_query(version, array[rule.id], '''[]''::pg_catalog.jsonb'));
     select format('%s.%s(%s)', f ->> 'schema', f ->> 'name', f ->> 'arguments') into v_function
-    from jsonb_array_elements(vsync_internal.document_catalog(v_probe::regclass) -> 'functions') as f
+    from jsonb_array_elements(vsync_internal.call_probe(version.data, vsync_internal.judge_query(version, array[rule.id], '''[]''::pg_catalog.jsonb'),
+        vsync_internal.ticket(version.data))) as f
     where f ->> 'volatility' = 'v' or not coalesce((rule.params ->> 'subqueries')::boolean, false)
         and (f ->> 'kind' <> 'f' or (f ->> 'returns_set')::boolean and f ->> 'name' <> 'jsonb_to_recordset')
     order by 1 limit 1;
-    execute format('drop view %s', v_probe);
     if v_function is not null then
         perform vsync_internal.raise('VS601', format('the condition of rule "%s" calls what no rule may', rule.name), v_function,
             'A rule asks and changes nothing: its functions are immutable or stable, of one row, and return one value.');

@@ -87,7 +87,7 @@ begin
     end if;
     rule := vsync_internal.store_rule(rule, v_embedding, anew => change <> 'disable');
     perform vsync_internal.keep_revision(rule, change);
-    perform vsync_internal.follow_rules(rule.embedding, array[v_before, rule.relation]);
+    perform vsync_internal.follow_rules(rule.embedding);
     return rule.revision;
 end
 $$;
@@ -108,19 +108,17 @@ end
 $$;
 comment on function vsync_internal.keep_revision(vsync_internal.rules, text) is 'writes a rule as it is now into its history';
 
-create function vsync_internal.follow_rules(embedding name, relations regclass[])
+create function vsync_internal.follow_rules(embedding name)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform vsync_internal.sync_capture(r.relation)
-    from (select distinct u.relation from unnest(relations || (select e.root from vsync_internal.embeddings as e where e.name = embedding)) as u (relation)
-        where u.relation is not null order by 1) as r;
+    perform vsync_internal.sync_rules(embedding);
     return vsync_internal.sync_excluded(embedding);
 end
 $$;
-comment on function vsync_internal.follow_rules(name, regclass[]) is 'makes capture and serving what the rules of an embedding need, after one changed';
+comment on function vsync_internal.follow_rules(name) is 'makes capture and serving what the rules of an embedding need, after one changed';
 
 create function vsync_internal.admit_rules(version_id int)
 returns boolean

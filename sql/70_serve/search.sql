@@ -20,7 +20,9 @@ set search_path = pg_catalog, pg_temp
 as $$
     select array(
         select k.key from unnest(stale_keys.keys) as k (key)
-        where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key)
+        -- what a rule skips or hides is as it should be
+        where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key
+            and (m.verdict is null or m.verdict not in ('skip', 'exclude')))
         union
         select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.pages as p
         where p.version_id = stale_keys.version_id and p.dependency is null and (p.keys is null or k.key = any (p.keys))

@@ -1,5 +1,5 @@
 create function vsync_internal.audit_version(version vsync_internal.versions, wanted boolean,
-    out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint,
+    out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint, out held bigint,
     out keys text[], out forced boolean[], out strange boolean[])
 language plpgsql
 stable
@@ -9,13 +9,13 @@ declare
     v_page record;
     v_after text;
 begin
-    select c.checked, c.missing, c.extra, c.stale, c.mixed, c.keys, c.forced, c.strange
-    into checked, missing, extra, stale, mixed, keys, forced, strange
+    select c.checked, c.missing, c.extra, c.stale, c.mixed, c.held, c.keys, c.forced, c.strange
+    into checked, missing, extra, stale, mixed, held, keys, forced, strange
     from vsync_internal.audit_compare(version, null, null, wanted) as c;
 exception when data_exception or cardinality_violation or integrity_constraint_violation or plpgsql_error
     or external_routine_exception or program_limit_exceeded then
     -- some document cannot be rendered: by pages, which find out which
-    select 0, 0, 0, 0, 0 into checked, missing, extra, stale, mixed;
+    select 0, 0, 0, 0, 0, 0 into checked, missing, extra, stale, mixed, held;
     loop
         select * into v_page from vsync_internal.audit_compare(version, v_after, 10000, wanted);
         checked := checked + v_page.checked;
@@ -23,6 +23,7 @@ exception when data_exception or cardinality_violation or integrity_constraint_v
         extra := extra + v_page.extra;
         stale := stale + v_page.stale;
         mixed := mixed + v_page.mixed;
+        held := held + v_page.held;
         keys := keys || v_page.keys;
         forced := forced || v_page.forced;
         strange := strange || v_page.strange;
@@ -120,7 +121,7 @@ begin
     extra := v_found.extra;
     stale := v_found.stale;
     mixed := v_found.mixed;
-    held := 0;
+    held := v_found.held;
 end
 $$;
 comment on function vsync_internal.audit_page(int, text, int, boolean) is
@@ -150,7 +151,7 @@ begin
         extra := v_found.extra;
         stale := v_found.stale;
         mixed := v_found.mixed;
-        held := 0;
+        held := v_found.held;
         return next;
     end loop;
 end

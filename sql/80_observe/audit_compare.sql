@@ -88,16 +88,19 @@ as $$
                     and min(s.chunks) = max(s.chunks) as is_whole
             from rendered as r full join stored as s using (%7$s)
             group by %7$s, r.hash),
+        held as (
+            select k.*, 'held' as held from vsync_internal.marks as m, lateral (select %12$s) as k
+            where m.version_id = %13$s and m.attempts = 0 and (m.verdict in ('skip', 'hold', 'rejected', 'exclude') or m.verdict = 'defer' and m.held_until > now())),
         judged as (
             select %7$s, c.looks_current, %8$s as is_foreign,
                 case when c.chunks = 0 and c.hash is null then null
                     when c.hash is null then 'extra'
-                    when c.chunks = 0 then 'missing'
+                    when c.chunks = 0 then coalesce(h.held, 'missing')
                     when c.is_mixed or %8$s then 'mixed'
-                    when not c.is_current or not c.is_whole then 'stale' end as verdict
-            from compared as c%9$s)
+                    when not c.is_current or not c.is_whole then coalesce(h.held, 'stale') end as verdict
+            from compared as c%9$s left join held as h using (%7$s))
         select count(*), count(*) filter (where j.verdict = 'missing'), count(*) filter (where j.verdict = 'extra'),
-            count(*) filter (where j.verdict = 'stale'), count(*) filter (where j.verdict = 'mixed'),
+            count(*) filter (where j.verdict = 'stale'), count(*) filter (where j.verdict = 'mixed'), count(*) filter (where j.verdict = 'held'),
             %10$s
         from judged as j
         $sql$,
@@ -114,12 +117,13 @@ as $$
         vsync_internal.key_list(version.keys, 'k%4$s'),
         case when t.foreigners is null then 'false' else 'f.is_foreign is not null' end,
         ' left join (' || t.foreigners || ') as f using (' || vsync_internal.key_list(version.keys, 'k%4$s') || ')',
-        case when wanted then format('array_agg(%s) filter (where j.verdict is not null), '
-                'array_agg(coalesce(j.looks_current, false)) filter (where j.verdict is not null), '
-                'array_agg(j.is_foreign) filter (where j.verdict is not null)', vsync_internal.key_text(t.places, 'j'))
+        case when wanted then format('array_agg(%s) filter (where j.verdict <> ''held''), '
+                'array_agg(coalesce(j.looks_current, false)) filter (where j.verdict <> ''held''), '
+                'array_agg(j.is_foreign) filter (where j.verdict <> ''held'')', vsync_internal.key_text(t.places, 'j'))
             else 'null::text[], null::boolean[], null::boolean[]' end,
         case when bounded then format('(%s) <= (select %s)', vsync_internal.audit_order(t.places, 'k'), vsync_internal.key_values(version.keys, '$3'))
-            else 'true' end)
+            else 'true' end,
+        vsync_internal.key_values(t.places, 'm.key'), version.id)
     from (
         select string_agg(format('select %s, true as is_foreign from vsync_data.%I as v join vsync_data.%I as o using (content_hash) '
             'where v.embedding operator(%I.=) o.embedding', vsync_internal.key_list(version.keys, 'v.%1$I as k%4$s'), version.data, o.data,
@@ -127,12 +131,12 @@ as $$
         from vsync_internal.audit_foreigners(version) as o (data)) as t
 $$;
 comment on function vsync_internal.audit_query(vsync_internal.versions, boolean, boolean, boolean) is
-'SQL: compares documents with what is stored. One row: checked, missing, extra, stale, mixed, and if wanted the keys that differ, whether
+'SQL: compares documents with what is stored. One row: checked, missing, extra, stale, mixed, held (back by rules, which is not told as missing or stale), and if wanted the keys that differ, whether
 the hash of each says that nothing does, and whether it has a vector of another model';
 
 create function vsync_internal.audit_compare(
     version vsync_internal.versions, after_key text, max_keys int, wanted boolean,
-    out next_key text, out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint,
+    out next_key text, out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint, out held bigint,
     out keys text[], out forced boolean[], out strange boolean[])
 language plpgsql
 stable
@@ -145,7 +149,7 @@ declare
 begin
     if max_keys is null then
         execute vsync_internal.audit_query(version, false, false, wanted)
-        into checked, missing, extra, stale, mixed, keys, forced, strange using version.data;
+        into checked, missing, extra, stale, mixed, held, keys, forced, strange using version.data;
         perform vsync_internal.call_deferred();
         return;
     end if;
@@ -161,7 +165,7 @@ begin
         vsync_internal.key_values(version.keys, 'u.key'), vsync_internal.audit_order(version.keys, 'k'))
     into next_key using array[v_stored_to, case when v_rendered.has_more then v_rendered.keys[cardinality(v_rendered.keys)] end];
     execute vsync_internal.audit_query(version, true, next_key is not null, wanted)
-    into checked, missing, extra, stale, mixed, keys, forced, strange
+    into checked, missing, extra, stale, mixed, held, keys, forced, strange
     using version.data, after_key, next_key, v_rendered.keys, v_rendered.hashes;
 end
 $$;

@@ -1,6 +1,6 @@
 create function vsync_internal.stat_queue()
 returns table (embedding name, version int, waiting bigint, claimed bigint, backlog bigint, postponed bigint, retrying bigint, parked bigint,
-    paged bigint, leases bigint, unfolded_rows bigint, oldest_unfolded_age interval, workers bigint)
+    paged bigint, leases bigint, unfolded_rows bigint, oldest_unfolded_age interval, workers bigint, held bigint)
 language sql
 stable
 security definer
@@ -10,14 +10,15 @@ as $$
         count(m.key) filter (where m.due_at is null and m.token is null and m.lane = 0),
         count(m.key) filter (where m.token is not null),
         count(m.key) filter (where m.due_at is null and m.token is null and m.lane > 0),
-        count(m.key) filter (where m.due_at is not null and m.attempts = 0),
+        count(m.key) filter (where m.due_at is not null and m.attempts = 0 and m.due_at is distinct from m.held_until),
         count(m.key) filter (where m.attempts > 0 and m.due_at < 'infinity'),
-        count(m.key) filter (where m.due_at = 'infinity'),
+        count(m.key) filter (where m.attempts > 0 and m.due_at = 'infinity'),
         coalesce((select sum(coalesce(cardinality(p.keys), 1)) from vsync_internal.pages as p where p.version_id = v.id), 0),
         (select count(*) from vsync_internal.leases as l where l.version_id = v.id),
         u.rows, u.age,
         (select count(*) from pg_locks as k where k.locktype = 'advisory' and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295) and k.granted)
+            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295) and k.granted),
+        count(m.key) filter (where m.attempts = 0 and m.due_at = m.held_until)
     from vsync_internal.versions as v
     left join vsync_internal.marks as m on m.version_id = v.id
     cross join (
@@ -33,5 +34,6 @@ create view vsync.stat_queue with (security_invoker = true) as
 select * from vsync_internal.stat_queue();
 comment on view vsync.stat_queue is
 'The queue, one row a live version. waiting: fresh changes; claimed: being worked on; backlog: from the backfill; retrying, parked: failures;
-paged: keys of large changes not yet marked; unfolded_rows: log rows of all embeddings not yet folded; workers: sessions running vsync.work().
+paged: keys of large changes not yet marked; unfolded_rows: log rows of all embeddings not yet folded; workers: sessions running vsync.work();
+held: what rules hold back.
 Example: select * from vsync.stat_queue';

@@ -10,7 +10,7 @@ grant select on vsync_internal.serving to public;
 
 grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.activations, vsync.settings, vsync.rules, vsync.rule_history to vsync_reader;
 -- counts, keys and hashes know no row-level security: not for readers
-grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue, vsync.stat_capture, vsync.stat_rules, vsync.decisions to vsync_operator;
+grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue, vsync.stat_capture, vsync.stat_rules, vsync.decisions, vsync.holds to vsync_operator;
 
 do $$
 declare
@@ -22,7 +22,7 @@ begin
         from (values
             ('vsync_reader', '{text_change,changed,search,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
-            ('vsync_admin', '{create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure,create_rule,alter_rule,drop_rule,enable_rule,disable_rule,preview_rule}')) as a (role, names)
+            ('vsync_admin', '{approve,reject,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure,create_rule,alter_rule,drop_rule,enable_rule,disable_rule,preview_rule}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
@@ -37,8 +37,8 @@ begin
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
             ('vsync_reader', '{excluded_keys,find_rule}'),
-            ('vsync_operator', '{judge,rules_asked,rule_out,record_rules,forget_decisions,stat_rules,decisions}'),
-            ('vsync_admin', '{may_change_rule,create_rule,alter_rule,drop_rule,preview_rule}'),
+            ('vsync_operator', '{attend_rules,refreshes_due,refresh_by_rule,forget_holds,holds,undecided,count_change,put_off,decide,judge,rules_asked,rule_out,record_rules,forget_decisions,stat_rules,decisions}'),
+            ('vsync_admin', '{decide_hold,may_decide,hold_owner,may_change_rule,create_rule,alter_rule,drop_rule,preview_rule}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop

@@ -24,7 +24,7 @@ def shop(db: Connection, tiny_model: Path) -> Connection:
     open_shop(db, tiny_model)
     declare(db, document=DOCUMENT)
     db.execute("call vsync.work()")
-    run(db, "select vsync.create_rule('drafts', 'catalog', $$new.title like 'draft\\%%'$$, 'exclude')")
+    run(db, "select vsync.create_rule('drafts', 'catalog', $$new.title like 'draft%'$$, 'exclude')")
     run(
         db,
         "select vsync.create_rule('night', 'catalog', 'true', 'defer', "

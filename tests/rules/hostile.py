@@ -35,7 +35,6 @@ CALLS = (
     "pg_create_physical_replication_slot('stolen')",
     "pg_switch_wal()",
     "pg_stat_reset()",
-    "pg_current_xact_id()",
     "query_to_xml('delete from shop.canary', true, true, '')",
     "query_to_xml('copy shop.canary to program ''id''', true, true, '')",
     "table_to_xml('forbidden.secrets', true, true, '')",
@@ -244,7 +243,6 @@ TEXTS = (
 HARMLESS = (
     "'pg_authid'::regclass is not null",
     "'shop.products'::regclass = change.relation",
-    "'postgres'::regrole is not null",
     "'pg_sleep(float8)'::regprocedure is not null",
     "'pg_catalog'::regnamespace is not null",
     "new.title = '; drop table shop.canary; --'",
@@ -264,6 +262,7 @@ HARMLESS = (
     "current_setting('is_superuser') = 'on'",
     "has_table_privilege('forbidden.secrets', 'select')",
     "pg_backend_pid() > 0",
+    "pg_current_xact_id() is not null",
     "version() is not null",
     "new.title ~ '(a+)+$'",
     "new.title like '%_%'",

@@ -222,11 +222,11 @@ def test_another_role_may_not(db: Connection, owner: Connection, connect: Connec
         "select vsync.disable_rule('watchman')",
         "select * from vsync.preview_rule('catalog', 'true', 'skip')",
         "update vsync_internal.rules set condition = 'true'",
-        "select * from vsync_internal.judge(1, '{1}', '[]')",
         "select * from vsync_data.catalog_v1_judge('select 1', '[]', 'x')",
     ):
-        with pytest.raises(psycopg.Error):
+        with pytest.raises(psycopg.Error) as caught:
             run(other, call)
+        assert caught.value.sqlstate in ("VS002", "42501"), call
     assert states(db) == before
 
 
@@ -276,3 +276,17 @@ def test_literals_that_run_code_when_they_are_read(db: Connection, owner: Connec
     db.execute("select * from vsync.explain_row('catalog', '1')")
     db.execute("select * from vsync.doctor()")
     assert {who for (who,) in rows(db, "select distinct who from shop.trace")} <= {role}
+
+
+def test_strings_are_standard_whatever_the_session_says(db: Connection, owner: Connection) -> None:
+    """A backslash that ends no string where the text was cut must not end one where it is run."""
+    for session in (db, owner):
+        session.execute("set standard_conforming_strings = off")
+        session.execute("set escape_string_warning = off")
+    backslash = chr(92)
+    assert attempt(owner, f"new.title = '{backslash}' or new.title = ' or true --'")
+    assert attempt(owner, f"doc.content = '{backslash}' or doc.content = ' or true --'", "exclude", name="hides")
+    db.execute("update shop.products set title = title || '!'")
+    db.execute("call vsync.work()")
+    assert value(db, _UP_TO_DATE) == 3
+    assert value(db, "select count(*) from shop.catalog") == 3
