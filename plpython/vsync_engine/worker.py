@@ -152,7 +152,8 @@ class Worker:
             return False
         chunking: dict[str, Any] | None = _json(duty["chunk"])
         attend = self._attendance(duty) if lane is None else _nothing
-        Claim(self._host, claimed["token"], claimed["keys"], model, chunking, self._settings, attend).work()
+        version_id, token = duty["version_id"], claimed["token"]
+        Claim(self._host, version_id, token, claimed["keys"], model, chunking, self._settings, attend).work()
         return True
 
     def _attendance(self, duty: Row) -> Callable[[], None]:

@@ -73,8 +73,8 @@ begin
     v_sql := format(
         'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector as distance '
         'from vsync_data.%6$I as v order by v.embedding operator(%3$I.%4$s) %5$L::%3$I.vector limit $1), '
-        'hidden as materialized (select h.key from unnest(vsync_internal.excluded_keys(%7$s, array(select distinct n.key_text from nearest as n))) as h (key)), '
-        'best as (select distinct on (n.key_text) n.* from nearest as n where n.key_text not in (select h.key from hidden as h) order by n.key_text, n.distance, n.chunk) '
+        'best as (select distinct on (n.key_text) n.* from nearest as n where n.key_text <> all ('
+        '(select vsync_internal.excluded_keys(%7$s, array(select distinct m.key_text from nearest as m)))::text[]) order by n.key_text, n.distance, n.chunk) '
         'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
         'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
         vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'), v_schema,
@@ -103,5 +103,5 @@ end
 $$;
 comment on function vsync.search(name, text, int) is
 'The k documents nearest to a query, each with its best chunk, nearest first, from the version this statement serves. stale: a change
-of that document is waiting. Rows the caller may not see are not found.
+of that document is waiting. Rows the caller may not see, and documents that rules exclude, are not found.
 Example: select key, content, distance from vsync.search(''product_search'', ''red bicycle'', 5)';

@@ -22,7 +22,7 @@ begin
         from (values
             ('vsync_reader', '{text_change,changed,search,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
-            ('vsync_admin', '{approve,reject,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure,create_rule,alter_rule,drop_rule,enable_rule,disable_rule}')) as a (role, names)
+            ('vsync_admin', '{approve,reject,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,repair_capture,set_capture,register_model,configure,create_rule,alter_rule,drop_rule,enable_rule,disable_rule,preview_rule}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
         select p.oid::regprocedure, a.role
@@ -32,13 +32,13 @@ begin
             ('vsync_operator', '{failures,stat_embeddings,stat_queue,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
             ('vsync_admin', '{require_superuser,require_owner,configure,check_document,analyse_document,analyse_rule,check_chunk,document_catalog,quoted_query,data_name,declare_document,
-                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
+                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,further_columns,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
                 drop_version,end_rollback,pause_version,repair_capture}'),
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
             ('vsync_reader', '{excluded_keys,find_rule}'),
-            ('vsync_operator', '{attend_rules,refreshes_due,refresh_by_rule,forget_holds,holds,undecided,count_change,put_off,decide,judge,rules_asked,record_rules,forget_decisions,stat_rules,decisions}'),
-            ('vsync_admin', '{decide_hold,may_decide,hold_owner,may_change_rule,create_rule,alter_rule,drop_rule}'),
+            ('vsync_operator', '{attend_rules,refreshes_due,refresh_by_rule,forget_holds,holds,undecided,count_change,put_off,decide,judge,rules_asked,rule_out,record_rules,forget_decisions,stat_rules,decisions}'),
+            ('vsync_admin', '{decide_hold,may_decide,hold_owner,may_change_rule,create_rule,alter_rule,drop_rule,preview_rule}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop
