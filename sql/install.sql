@@ -32,8 +32,12 @@
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
 \ir 60_rules/decide.sql
+\ir 60_rules/waiting.sql
+\ir 60_rules/holds.sql
+\ir 60_rules/turns.sql
 \ir 60_rules/record.sql
 \ir 60_rules/judge.sql
+\ir 60_rules/rule_out.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql
 \ir 40_refresh/backfill.sql
@@ -74,6 +78,8 @@
 \ir 60_rules/put.sql
 \ir 60_rules/create.sql
 \ir 60_rules/views.sql
+\ir 60_rules/preview.sql
+\ir 60_rules/explain.sql
 \ir 20_capture/repair.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
@@ -105,6 +111,7 @@
 \ir 80_observe/doctor/10_log.sql
 \ir 80_observe/doctor/11_slot.sql
 \ir 80_observe/doctor/12_identity.sql
+\ir 80_observe/doctor/13_rules.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/grants.sql

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import orjson
 
-from vsync_engine import chunk, models, statements
+from vsync_engine import chunk, models, ruling, statements
 from vsync_engine.errors import EngineError
-from vsync_engine.host import Host, HostError, value
+from vsync_engine.host import Host, HostError, Row, value
 from vsync_engine.model import Encoded, Model, plan_batches
+from vsync_engine.ruling import Ruled, in_windows
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ _PUBLISHED_TOGETHER = 1024  # documents
 _BUSY = 0.05  # seconds until a text that another claim is embedding is looked at again
 _TRANSIENT = {"40001", "40P01", "55P03"}
 _ATTEMPTS = 5
+_RANKED_TOGETHER = 64  # texts: fewer would keep the order of rules better, more makes fuller batches
 _LONGEST_MESSAGE = 500  # characters
 
 
@@ -42,8 +44,12 @@ class Settings:
 class _Document:
     key: str
     hash: str
+    content: str
     chunks: list[str]
     hashes: list[str]
+    further: str | None = None  # its other columns, as JSON
+    priority: float = 0.0
+    forced: bool = False  # embedded even where its text has a vector
     missing: set[str] = field(default_factory=set[str])  # hashes of texts without a vector yet
 
 
@@ -62,6 +68,7 @@ class Claim:
     """Keys of one version under a fencing token. attend: called between batches, to let fresher work pass."""
 
     host: Host
+    version_id: int
     token: int
     keys: list[str]
     model: Model
@@ -102,18 +109,26 @@ class Claim:
             yield from self._render(keys[: len(keys) // 2])
             yield from self._render(keys[len(keys) // 2 :])
             return
-        for row in rows:
+        for ruled in self._ruled(rows):
             try:
-                yield self._document(row["key"], row["content"], row["hash"])
+                yield self._document(ruled)
             except EngineError as error:
-                self._fail([row["key"]], error)
+                self._fail([ruled.row["key"]], error)
 
-    def _document(self, key: str, content: str, digest: str) -> _Document:
-        if self.chunking is None:
-            return _Document(key, digest, [content], [digest])
-        tokens, overlap = self.chunking["tokens"], self.chunking.get("overlap", 0)
-        chunks = chunk.split(content, self.model.tokenizer, tokens=tokens, overlap=overlap)
-        return _Document(key, digest, chunks, [sha256(part.encode()).hexdigest() for part in chunks])
+    def _ruled(self, rows: list[Row]) -> list[Ruled]:
+        """Return what the rules let through."""
+        seconds = self.settings.rule_timeout_ms / 1000
+        return transaction(self.host, lambda: ruling.rule(self.host, self.version_id, self.token, rows, seconds))
+
+    def _document(self, ruled: Ruled) -> _Document:
+        content, digest = ruled.row["content"], ruled.row["hash"]
+        document = _Document(ruled.row["key"], digest, content, [content], [digest], ruled.row["further"])
+        document.priority, document.forced = ruled.priority, ruled.forced
+        if self.chunking is not None:
+            tokens, overlap = self.chunking["tokens"], self.chunking.get("overlap", 0)
+            document.chunks = chunk.split(content, self.model.tokenizer, tokens=tokens, overlap=overlap)
+            document.hashes = [sha256(part.encode()).hexdigest() for part in document.chunks]
+        return document
 
     def _refresh(self, documents: list[_Document]) -> None:
         texts = self._reserve(documents)
@@ -121,10 +136,9 @@ class Claim:
         pending = list(self._encoded([text for text in texts.values() if text.fresh]))
         sent = 0
         published = time.monotonic()
-        for batch in plan_batches([len(encoded.ids) for _, encoded in pending], self.settings.batch_tokens):
+        for members in self._batches(pending):
             if not self._keep():
                 return
-            members = [pending[i] for i in batch]
             sent += len(members)
             ready.extend(self._embed(members))
             now = time.monotonic()
@@ -133,6 +147,12 @@ class Claim:
                 ready, sent, published = [], 0, now
             self.attend()
         self._publish(ready, texts, sent)
+
+    def _batches(self, pending: list[tuple[_Text, Encoded]]) -> Iterator[list[tuple[_Text, Encoded]]]:
+        priorities = [max(document.priority for document in text.documents) for text, _ in pending]
+        for window in in_windows(priorities, _RANKED_TOGETHER):
+            for batch in plan_batches([len(pending[i][1].ids) for i in window], self.settings.batch_tokens):
+                yield [pending[window[place]] for place in batch]
 
     def _reserve(self, documents: list[_Document]) -> dict[str, _Text]:
         """Return the texts by hash; fresh are those that this claim embeds. Busy ones go back."""
@@ -145,7 +165,9 @@ class Claim:
                     text.documents.append(document)
         if not texts:
             return texts
-        rows = transaction(self.host, lambda: self.host.rows(statements.RESERVE, self.token, sorted(texts)))
+        forced = {digest for document in documents if document.forced for digest in document.hashes}
+        wanted = sorted(texts.keys() - forced)
+        rows = transaction(self.host, lambda: self.host.rows(statements.RESERVE, self.token, wanted))
         busy: set[str] = set()
         for row in rows:
             text = texts[row["hash"]]
@@ -234,7 +256,13 @@ def _rows(document: _Document, texts: dict[str, _Text]) -> Iterable[dict[str, ob
             "vector": text.vector,
             "truncated": text.encoded is not None and text.encoded.truncated,
             "fresh": text.fresh,
+            **(_of_the_document(document) if i == 0 else {}),
         }
+
+
+def _of_the_document(document: _Document) -> dict[str, object]:
+    further = None if document.further is None else orjson.Fragment(document.further)
+    return {"further": further, "whole": document.content if len(document.chunks) > 1 else None}
 
 
 def transaction(host: Host, call: Callable[[], T]) -> T:

@@ -57,9 +57,11 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
-    # without a relation its rows are the root's
-    root = page["dependency"] is None
-    return rule.stage == "change" and (rule.relation == int(page["relation"]) or (rule.relation is None and root))
+    """Tell whether a rule is asked of changes of a page's relation, as vsync_internal.asks() does."""
+    if rule.relation is not None or rule.stage != "change":
+        return rule.stage == "change" and rule.relation == int(page["relation"])
+    reads_no_row = "relation" not in rule.params and not (rule.columns["old"] or rule.columns["new"])
+    return page["dependency"] is None or reads_no_row
 
 
 def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int | None] | None:
@@ -116,7 +118,7 @@ def _decisions(host: Host, changes: list[_Change], verdicts: list[Verdict]) -> I
         fields: dict[str, Any] = {
             "page": change.page["id"],
             "place": change.place,
-            "verdict": gate and gate.action,
+            "verdict": gate and (None if gate.action == "refresh" else gate.action),
             "rule_id": gate and gate.rule.id,
             "revision": gate and gate.rule.revision,
             "priority": verdict.priority,

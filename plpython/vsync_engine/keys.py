@@ -11,6 +11,7 @@ from vsync_engine.errors import CATALOG_DISAGREES, DOCUMENT_UNSUPPORTED, DOCUMEN
 CONTENT = "content"
 RESERVED = frozenset(
     {
+        "attributes",
         "captured_at",
         "chunk",
         "chunks",

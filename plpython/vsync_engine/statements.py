@@ -6,6 +6,7 @@ Documents run their owners' code in the worker's session, which may leave a sear
 from vsync_engine.host import Statement
 
 ADOPT = Statement("select vsync_internal.adopt()")
+ATTEND_RULES = Statement("select vsync_internal.attend_rules()")
 BACKFILL = Statement("select vsync_internal.backfill($1)", ("pg_catalog.int4",))
 BACK_OFF = Statement(
     "select vsync_internal.back_off($1, $2, pg_catalog.make_interval(secs => $3))",
@@ -48,12 +49,18 @@ REAP = Statement("select vsync_internal.reap()")
 RECORD_RULES = Statement(
     "select vsync_internal.record_rules($1, $2, $3)", ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.jsonb")
 )
+REFRESHES_DUE = Statement("select * from vsync_internal.refreshes_due()")
+REFRESH_BY_RULE = Statement(
+    "select vsync_internal.refresh_by_rule($1, $2)", ("pg_catalog.int4", "pg_catalog.timestamptz")
+)
 REFRESH_REGULARLY = Statement("select vsync_internal.refresh_regularly()")
 RELEASE = Statement("select vsync_internal.release($1)", ("pg_catalog.int8",))
 RENDER = Statement("select * from vsync_internal.render($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
 RENEW = Statement("select vsync_internal.renew($1)", ("pg_catalog.int8",))
 RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("pg_catalog.int8", "pg_catalog.text[]"))
+FORGET_HOLDS = Statement("select vsync_internal.forget_holds()")
 ROTATE = Statement("select vsync_internal.rotate()")
+RULE_OUT = Statement("select vsync_internal.rule_out($1, $2)", ("pg_catalog.int8", "pg_catalog.jsonb"))
 RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
 SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))
 SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
@@ -79,7 +86,7 @@ WAL_FAILED = Statement(
     "select vsync_internal.wal_failed($1, pg_catalog.make_interval(secs => $2))",
     ("pg_catalog.text", "pg_catalog.float8"),
 )
-WAL_FEEDS = Statement("select relation::pg_catalog.int8, feed_id, keys, columns from vsync_internal.wal_feeds()")
+WAL_FEEDS = Statement("select * from vsync_internal.wal_feeds()")
 WAL_INSPECT = Statement("select vsync_internal.wal_inspect()")
 WAL_LOSE = Statement("select vsync_internal.wal_lose($1)", ("pg_catalog.text",))
 WAL_MAKE = Statement("select vsync_internal.wal_make()")

@@ -92,12 +92,23 @@ def next_time(rule: Rule, now: datetime, zone: str) -> datetime:
     there = now.astimezone(_zone(rule.params.get("timezone", zone)))
     if "cron" in rule.params:
         return next(CronSim(rule.params["cron"], there)).astimezone(UTC)
-    wanted = time.fromisoformat(rule.params["until"])
+    wanted = time(*(int(part) for part in rule.params["until"].split(":")))
     for days in range(3):
         due = datetime.combine(there.date() + timedelta(days=days), wanted, there.tzinfo).astimezone(UTC)
         if due > now:
             return due
     raise AssertionError
+
+
+def refreshed_next(
+    rule_id: int, params: Mapping[str, Any], delay: float | None, zone: str, now: datetime | None = None
+) -> datetime | None:
+    """Return when a refresh rule's schedule comes round next; None where it has none."""
+    if delay is None and "cron" not in params:
+        return None
+    return next_time(
+        Rule(rule_id, "", 0, "document", "refresh", params, 0, delay=delay), now or datetime.now(UTC), zone
+    )
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -16,6 +16,7 @@ from vsync_engine.claim import Claim, HostError, Interrupted, Settings, describe
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
 from vsync_engine.model import Model
+from vsync_engine.verdicts import refreshed_next
 from vsync_engine.wal import Reader
 from vsync_engine.watch import watching
 
@@ -88,6 +89,7 @@ class Worker:
         worked = self._wal.look(urgent=urgent)
         worked = bool(self._value(statements.FOLD)) or worked
         self._keep_house()
+        worked = self._follow_rules() or worked
         worked = self._decide(_EXPANDED) or worked
         worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
         for duty in self._rows(statements.DUTIES, self._embedding):
@@ -95,6 +97,15 @@ class Worker:
                 worked = self._attend_to(duty) or worked
             except HostError as error:  # its tables may be gone since; the other embeddings go on
                 self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
+        return worked
+
+    def _follow_rules(self) -> bool:
+        """Notice rules that begin, end or change, holds that somebody decided on, and refreshes that are due."""
+        worked = bool(self._value(statements.ATTEND_RULES))
+        for row in self._rows(statements.REFRESHES_DUE):
+            zone = self._value(statements.TIME_ZONE)
+            following = refreshed_next(row["id"], _json(row["params"]), row["delay"], zone)
+            worked = bool(self._value(statements.REFRESH_BY_RULE, row["id"], following)) or worked
         return worked
 
     def _decide(self, most: int) -> bool:
@@ -132,6 +143,7 @@ class Worker:
             self._value(statements.ADOPT)
             self._value(statements.REAP)
             self._value(statements.ROTATE)
+            self._value(statements.FORGET_HOLDS)
             self._value(statements.SETTLE_VERSIONS)
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)
@@ -146,7 +158,8 @@ class Worker:
             return False
         chunking: dict[str, Any] | None = _json(duty["chunk"])
         attend = self._attendance(duty) if lane is None else _nothing
-        Claim(self._host, claimed["token"], claimed["keys"], model, chunking, self._settings, attend).work()
+        version_id, token = duty["version_id"], claimed["token"]
+        Claim(self._host, version_id, token, claimed["keys"], model, chunking, self._settings, attend).work()
         return True
 
     def _attendance(self, duty: Row) -> Callable[[], None]:

@@ -50,7 +50,7 @@ begin
         order by m.lane, m.priority desc, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
         for update skip locked),
     claimed as (
-        update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold')
+        update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold', 'rejected')
         from picked where m.version_id = claim.version_id and m.key = picked.key
         returning m.key)
     select array_agg(c.key order by c.key) into keys from claimed as c;

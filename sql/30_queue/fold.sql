@@ -152,7 +152,8 @@ begin
             -- the vectors were dropped: nothing is stored
             v_keys := '{}';
         end;
-        v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at);
+        v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at, case when v_page.verdict is null then 0 else 1 end,
+            vsync_internal.inherited(v_page, cardinality(v_keys)));
         if cardinality(v_keys) < max_keys then
             delete from vsync_internal.pages as p where p.id = v_page.id;
         else

@@ -18,7 +18,7 @@ as $$
         set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
             captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
             (verdict, rule_id, hold_id, held_until, image, also, priority) = (
-                select case when k.keeps then nullif(m.verdict, 'approved') else excluded.verdict end,
+                select case when k.keeps and (m.verdict <> 'approved' or excluded.verdict = 'refresh') then m.verdict when not k.keeps then excluded.verdict end,
                     case when k.keeps or d.defers then m.rule_id else excluded.rule_id end,
                     case when k.keeps then m.hold_id else excluded.hold_id end,
                     case when k.keeps or d.defers then m.held_until else excluded.held_until end,
@@ -33,9 +33,12 @@ as $$
                     case when c.covered then excluded.priority else greatest(m.priority, excluded.priority) end
                 -- a claim that embeds it covers all that came before: what comes now stands alone
                 from (select m.token is not null and m.generation = m.claimed and not m.looking as covered) as c,
-                    lateral (select not c.covered and (m.strength > excluded.strength or m.strength = excluded.strength and (m.verdict = 'hold'
-                        or m.verdict = 'refresh' and excluded.verdict is null
-                        or m.verdict = 'defer' and m.held_until <= excluded.held_until)) is true as keeps) as k,
+                    lateral (select not c.covered and case
+                        -- a schedule is no change: what is held back is looked at again, and the rules compete
+                        when excluded.verdict = 'refresh' then m.verdict not in ('refresh', 'exclude')
+                        when m.verdict = 'refresh' then excluded.verdict is null
+                        else m.strength > excluded.strength or m.strength = excluded.strength and (m.verdict = 'hold'
+                            or m.verdict = 'defer' and m.held_until <= excluded.held_until) end is true as keeps) as k,
                     -- who had deferred it does not defer it for longer
                     lateral (select not c.covered and excluded.verdict is null and (m.verdict is null or m.verdict = 'defer') as defers) as d)
         returning 1)

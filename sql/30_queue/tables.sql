@@ -32,7 +32,7 @@ create table vsync_internal.marks (
     held_until timestamptz,
     image text,
     also int[],
-    strength smallint generated always as (case when verdict is null or verdict in ('refresh', 'approved') then 3
+    strength smallint generated always as (case when verdict is null or verdict = 'approved' then 3
         when verdict = 'hold' then 4 when verdict = 'defer' then 2 when verdict = 'skip' and image is not null then 1 else 0 end) stored,
     primary key (version_id, key)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);

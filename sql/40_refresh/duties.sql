@@ -91,8 +91,10 @@ as $$
         select from vsync_internal.log as l
         where pg_visible_in_snapshot(l.xid, folded_since.snapshot)
             and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
+        and not exists (select from vsync_internal.rule_turns)
+        and not exists (select from vsync_internal.holds as h where not h.settled and h.state <> 'waiting')
 $$;
-comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded';
+comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded, and what changed of rules and holds has been followed';
 
 create function vsync_internal.watermark()
 returns bigint

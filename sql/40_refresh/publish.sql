@@ -31,9 +31,10 @@ begin
     execute format($sql$
         with given as materialized (
             select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash,
-                decode(r.document, 'hex') as document_hash, %1$s
+                decode(r.document, 'hex') as document_hash,
+                nullif(coalesce(r.further, '{}') || case when r.whole is null then '{}' else jsonb_build_object('content', r.whole) end, '{}') as attributes, %1$s
             from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
-                truncated boolean, fresh boolean)
+                further jsonb, whole text, truncated boolean, fresh boolean)
             join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
             where r.key = any ($2)),
         sourced as materialized (
@@ -46,16 +47,16 @@ begin
             using (select %6$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %6$s) as k
             where %5$s and v.chunk > k.last and v.token <= $3),
         written as (
-            insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, truncated, token,
+            insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, attributes, truncated, token,
                 captured_at, embedded_at, worker)
-            select %6$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.truncated, $3,
+            select %6$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.attributes, s.truncated, $3,
                 s.captured_at, clock_timestamp(), pg_backend_pid()
             from sourced as s where s.key in (select w.key from whole as w)
             order by %6$s, s.chunk
             on conflict (%4$s, chunk) do update
             set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash,
-                document_hash = excluded.document_hash, embedding = excluded.embedding, truncated = excluded.truncated, token = excluded.token,
-                captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
+                document_hash = excluded.document_hash, embedding = excluded.embedding, attributes = excluded.attributes, truncated = excluded.truncated,
+                token = excluded.token, captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)
         select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) - count(distinct s.hash) filter (where s.fresh),
             count(*) filter (where s.truncated)
@@ -78,5 +79,6 @@ end
 $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is
 'writes the vectors of documents that this claim still owns, drops chunks that are gone, finishes the marks: one transaction.
-rows: a JSON array, a chunk an object; vector null copies the vector of the same text, from this version or another one of the same model.
+rows: a JSON array, a chunk an object; vector null copies the vector of the same text, from this version or another one of the same model;
+further: the document''s other columns, whole: its text where that is in several chunks, with the first chunk.
 inferred, busy: texts sent to the model since the last publish, and the seconds it took. Returns the number of documents written';

@@ -1,5 +1,5 @@
 create function vsync_internal.render(token bigint, keys text[])
-returns table (key text, content text, hash text)
+returns table (key text, content text, hash text, further text, mark text, doc text, last text)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -8,13 +8,12 @@ as $$
 declare
     v_version vsync_internal.versions;
     v_places jsonb;
+    v_reads text[];
     v_same text[];
     v_gone text[];
-    v_changed text[];
-    v_contents text[];
-    v_hashes text[];
     v_held text[];
     v_twice text;
+    v_changed vsync_internal.rendered[];
 begin
     select v.* into v_version from vsync_internal.leases as l
     join vsync_internal.versions as v on v.id = l.version_id where l.token = render.token;
@@ -24,16 +23,17 @@ begin
     -- the root before the vectors, as who drops them takes them
     execute format('lock table %s in access share mode', (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding));
     v_places := vsync_internal.key_places(v_version.keys);
+    v_reads := vsync_internal.document_reads(v_version.embedding);
     -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one
     execute format($sql$
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
         rendered as materialized (
-            select r.key as text, %2$s, r.content, sha256(convert_to(r.content, 'UTF8')) as hash
+            select r.key as text, %2$s, r.content, r.further, sha256(convert_to(r.content, 'UTF8')) as hash
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
-            select c.key, r.content, r.hash, v.document_hash,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash then 'same'
-                    when m.looking then 'held' else 'changed' end as verdict
+            select c.key, r.content, r.hash, r.further, v.document_hash, %7$s,
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and (m.verdict = 'refresh' and vsync_internal.is_forced(m)) is not true then 'same'
+                    when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
             left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key
             left join rendered as r using (%4$s)
@@ -42,17 +42,15 @@ begin
             -- under a new key the same text may take these vectors: they go with the next claim
             array_agg(key) filter (where verdict = 'gone'
                 and not coalesce(document_hash in (select n.hash from verdict as n where n.verdict = 'changed'), false)),
-            array_agg(key order by key) filter (where verdict = 'changed'),
-            array_agg(content order by key) filter (where verdict = 'changed'),
-            array_agg(encode(hash, 'hex') order by key) filter (where verdict = 'changed'),
+            array_agg(row(key, content, encode(hash, 'hex'), further, mark, doc, last)::vsync_internal.rendered order by key) filter (where verdict = 'changed'),
             array_agg(key) filter (where verdict = 'held'),
             (select r.text from rendered as r group by r.text having count(*) > 1 limit 1)
         from verdict
         $sql$,
         vsync_internal.key_values(v_places, 'k.key'), vsync_internal.key_values(v_places, 'r.key'), v_version.data,
         vsync_internal.key_list(v_places, '%1$I'), v_version.data,
-        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.k%4$s', ' and '))
-    into v_same, v_gone, v_changed, v_contents, v_hashes, v_held, v_twice using keys, v_version.id;
+        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.k%4$s', ' and '), vsync_internal.rule_parts(v_version, v_reads))
+    into v_same, v_gone, v_changed, v_held, v_twice using keys, v_version.id, v_reads;
     if v_twice is not null then
         perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
             'Group by the key, or join rows that are unique for it.');
@@ -71,11 +69,12 @@ begin
         perform vsync_internal.hold_back(token, v_version.id, v_held);
     end if;
     return query
-    select * from unnest(v_changed, v_contents, v_hashes);
+    select c.key, c.content, c.hash, c.further, c.mark, c.doc, c.last from unnest(v_changed) as c;
 end
 $$;
 comment on function vsync_internal.render(bigint, text[]) is
-'renders claimed documents with their owner''s rights. Finishes those that are gone (their vectors go), unchanged, or held back by a rule; returns the rest';
+'renders claimed documents with their owner''s rights. Finishes those that are gone (their vectors go), unchanged, or held back by a rule; returns the rest.
+further: the document''s other columns. mark, doc, last: what rules of stage document are asked of, null where there are none';
 
 create function vsync_internal.erase(version vsync_internal.versions, token bigint, keys text[])
 returns bigint

@@ -2,13 +2,13 @@
 -- else reads the root: even planning a query over it runs its owner's code (an index's predicate, a check). That role may call the readers of
 -- every owner, so each is given the ticket of its version, and a planted one learns no other.
 create function vsync_internal.call_render(data name, keys text[], ticket text)
-returns table (key text, content text)
+returns table (key text, content text, further jsonb)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query execute format('select r.key, r.content from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
+    return query execute format('select r.key, r.content, r.further from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
     -- what that code put off to the commit would run with the rights of the session
     set constraints all immediate;
 end

@@ -13,14 +13,15 @@ declare
     v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k',
         vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'));
     v_document text := format('vsync_data.%I', data || '_document');
+    v_further text := vsync_internal.further_columns(keys, format('vsync_data.%I', data || '_document')::regclass, 'd');
     v_statements text[];
 begin
     -- $n and not names: the document may have an output of any name
     v_statements := array[
-        format('create function vsync_data.%I(keys text[], ticket text) returns table (key text, content text) %s as %L', data || '_render', v_as_owner, format(
+        format('create function vsync_data.%I(keys text[], ticket text) returns table (key text, content text, further jsonb) %s as %L', data || '_render', v_as_owner, format(
             e'#variable_conflict use_column\nbegin\n    perform vsync_internal.admit($2, %L);\n'
-            '    return query select %s, d.content::pg_catalog.text from %s as d where %s;\nend', data,
-            vsync_internal.key_text(keys, 'd'), v_document,
+            '    return query select %s, d.content::pg_catalog.text, %s from %s as d where %s;\nend', data,
+            vsync_internal.key_text(keys, 'd'), v_further, v_document,
             format(case when jsonb_array_length(keys) = 1 then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
                 v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1')))),
         format('create function vsync_data.%I(after_key text, max_keys int, ticket text) returns text[] %s as %L', data || '_keys', v_as_owner, format(
@@ -71,3 +72,20 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$ select array['_render', '_keys', '_missing', '_count', '_hashes', '_tuples', '_judge', '_probe'] $$;
 comment on function vsync_internal.reader_suffixes() is 'what the names of a version''s functions in vsync_data end on';
+
+create function vsync_internal.further_columns(keys jsonb, document regclass, alias text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- a cast to JSON may be anybody's function: types from outside pg_catalog go through their output function, as keys do
+    select coalesce('(select pg_catalog.to_jsonb(f) from (select ' || string_agg(format(
+        case when t.typnamespace = 'pg_catalog'::regnamespace then '%1$s.%2$I' else 'case when not (%1$s.%2$I is null) then pg_catalog.format(''%%s'', %1$s.%2$I) end as %2$I' end,
+        alias, a.attname), ', ' order by a.attnum) || ') as f)', 'null::pg_catalog.jsonb')
+    from pg_attribute as a join pg_type as t on t.oid = a.atttypid
+    where a.attrelid = document and a.attnum > 0 and not a.attisdropped and a.attname <> 'content'
+        and a.attname <> all (array(select k ->> 'output' from jsonb_array_elements(keys) as k))
+$$;
+comment on function vsync_internal.further_columns(jsonb, regclass, text) is
+'SQL: the columns of a document beside its key and content, as a jsonb object; null where there are none';

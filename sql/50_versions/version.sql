@@ -78,7 +78,7 @@ declare
 begin
     perform vsync_internal.check_dimensions(v_index, model_id);
     execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
-        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, truncated boolean not null, token bigint not null, '
+        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, attributes jsonb, truncated boolean not null, token bigint not null, '
         'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
         v_data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',
             coalesce(' collate ' || nullif(k ->> 'collation', ''), '')), ', ' order by i)
@@ -93,7 +93,9 @@ begin
     execute format('create policy visible_in_root on vsync_data.%1$I for select using (not (select row_security_active(%2$L::regclass)) '
         'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
         vsync_internal.key_list(v_keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', v_data), '%', '%%')), ' and '));
-    execute format('grant select on vsync_data.%I to public', v_data);
+    -- attributes are for rules: of who may read the root not everybody may read every column
+    execute format('grant select (%s) on vsync_data.%I to public', (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
+        where a.attrelid = format('vsync_data.%I', v_data)::regclass and a.attnum > 0 and a.attname <> 'attributes'), v_data);
     insert into vsync_internal.versions (embedding, version, label, model_id, document, keys, chunk, index, state, data)
     values (embedding, version, vsync_internal.label(embedding, model_id), model_id, document, v_keys, chunk, v_index, state, v_data)
     returning id into v_id;

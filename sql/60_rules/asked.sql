@@ -8,8 +8,8 @@ as $$
     from vsync_internal.rules as r
     join vsync_internal.embeddings as e on e.name = r.embedding
     join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped'
-    join vsync_internal.dependencies as d on d.version_id = v.id and d.relation = coalesce(r.relation, e.root)
-    where r.stage = 'change' and r.broken is null and vsync_internal.is_in_force(r)
+    join vsync_internal.dependencies as d on d.version_id = v.id and vsync_internal.asks(r, d.relation, e.root)
+    where r.broken is null and vsync_internal.is_in_force(r)
     group by d.version_id, d.number
 $$;
 comment on function vsync_internal.asked_dependencies() is

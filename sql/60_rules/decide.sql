@@ -138,7 +138,7 @@ begin
         select c.dependency, c.version_id, c.lane, c.nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
             array_agg(case when d.page is not null then row(d.verdict, d.rule_id, d.hold_id, d.held_until, d.priority,
-                case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "documents": %s, %s%s', c.op, to_json(c.captured_at),
+                case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "xid": "%s", "documents": %s, %s%s', c.op, to_json(c.captured_at), c.xid,
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
                     substr(c.image, 2)) end)::vsync_internal.decision end) as decisions
         from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.id, u.i) as nth

@@ -9,10 +9,12 @@ comment on function vsync_internal.is_in_force(vsync_internal.rules) is 'enabled
 create function vsync_internal.rules_asked(version_id int)
 returns table (id int, name name, revision int, stage text, action text, params jsonb, priority int, relation oid, columns jsonb, numbered boolean, delay float8)
 language sql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+    -- until the transaction ends, which writes down what they say: a rule that changes meanwhile looks at it again
+    select pg_advisory_xact_lock_shared(hashtext('vsync'), hashtext('rules'));
     select r.id, r.name, r.revision, r.stage, r.action, r.params, r.priority, r.relation, r.columns, r.expression is not null,
         extract(epoch from (now() + coalesce(r.params ->> 'for', r.params ->> 'every')::interval) - now())::float8
     from vsync_internal.rules as r

@@ -1,4 +1,4 @@
-create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[], cases text default '$1')
+create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[], cases text default '$1', live boolean default false)
 returns text
 language plpgsql
 stable
@@ -24,14 +24,16 @@ begin
     from unnest(rule_ids) with ordinality as u (id, i)
     join vsync_internal.rules as r on r.id = u.id and r.embedding = version.embedding;
     v_sources := concat_ws(' ',
-        case when v_stage = 'change' and 'old' = any (v_reads) then
+        case when v_stage = 'change' and not live and 'old' = any (v_reads) then
             format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''old'', ''null'')) as old', v_relation) end,
-        case when v_stage = 'change' and 'new' = any (v_reads) then
+        case when v_stage = 'change' and not live and 'new' = any (v_reads) then
             format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''new'', ''null'')) as new', v_relation) end,
-        case when v_stage = 'document' and 'new' = any (v_reads) then
+        case when live and v_relation <> v_root and v_reads && '{old,new}' then format('cross join %s as new', v_relation)
+            when (v_stage = 'document' or live) and v_reads && '{old,new}' then
             format('left join lateral (select r.* from %s as r, (select %s) as k where %s) as new on true', v_root,
                 vsync_internal.key_values(vsync_internal.key_places(version.keys), 'c.vsync_key'),
                 vsync_internal.key_list(version.keys, 'r.%2$I = k.k%4$s', ' and ')) end,
+        case when live and 'old' = any (v_reads) then 'cross join lateral (select new.*) as old' end,
         case when 'doc' = any (v_reads) then
             format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, c.vsync_doc) as doc', v_document) end,
         case when 'last' = any (v_reads) then
@@ -50,9 +52,9 @@ begin
         v_rules, coalesce('array[' || v_numbers || ']', 'null'), cases, v_sources);
 end
 $$;
-comment on function vsync_internal.judge_query(vsync_internal.versions, int[], text) is
+comment on function vsync_internal.judge_query(vsync_internal.versions, int[], text, boolean) is
 'SQL that asks all these rules at once of cases, themselves SQL of a jsonb: a row for each case of which any holds. old and new are what the case brings along,
-at stage document new is the root''s row as it is now';
+at stage document new is the root''s row as it is now. live: old and new both are rows as they are now, of the case or, of a dependency, all of them';
 
 create function vsync_internal.judge(version_id int, rule_ids int[], cases jsonb)
 returns table (place int, rules int[], numbers float8[])

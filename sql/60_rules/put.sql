@@ -31,28 +31,20 @@ end
 $$;
 comment on function vsync_internal.may_change_rule(name) is 'refuses whoever is no member of the role that owns the rule''s embedding';
 
-create function vsync_internal.put_rule(rule vsync_internal.rules, change text)
-returns int
+create function vsync_internal.store_rule(rule vsync_internal.rules, embedding vsync_internal.embeddings, anew boolean default true)
+returns vsync_internal.rules
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(rule.embedding);
     v_version vsync_internal.versions := vsync_internal.serving_version(rule.embedding);
     v_analysis jsonb;
 begin
-    perform vsync_internal.require_owner(v_embedding.owner, format('change rules of "%s"', rule.embedding));
-    -- versions are added under the same lock: each of them is proved against every rule
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(rule.embedding));
-    perform vsync_internal.check_object(rule.params, 'params');
-    perform vsync_internal.check_interval(rule.params, p.name) from (values ('for'), ('every')) as p (name);
-    if rule.valid_from >= rule.valid_until then
-        perform vsync_internal.raise('VS001', format('rule "%s" would never hold', rule.name),
-            format('valid_from is %s, valid_until is %s.', rule.valid_from, rule.valid_until), 'Let valid_until be later than valid_from.');
-    end if;
     -- a broken rule can be taken out of force as it is
-    if change <> 'disable' then
-        rule.relation := vsync_internal.rule_relation(v_embedding, rule.params ->> 'relation');
+    if anew then
+        perform vsync_internal.check_object(rule.params, 'params');
+        perform vsync_internal.check_interval(rule.params, p.name) from (values ('for'), ('every')) as p (name);
+        rule.relation := vsync_internal.rule_relation(embedding, rule.params ->> 'relation');
         v_analysis := vsync_internal.raise_if_error(vsync_internal.analyse_rule(vsync_internal.rule_facts(rule, v_version))) -> 'rule';
         rule.stage := v_analysis ->> 'stage';
         rule.sql := v_analysis ->> 'sql';
@@ -67,10 +59,33 @@ begin
     set condition = excluded.condition, action = excluded.action, params = excluded.params, priority = excluded.priority, valid_from = excluded.valid_from,
         valid_until = excluded.valid_until, enabled = excluded.enabled, revision = excluded.revision, stage = excluded.stage, relation = excluded.relation,
         sql = excluded.sql, expression = excluded.expression, columns = excluded.columns, broken = null, changed_at = excluded.changed_at;
-    if change <> 'disable' then
+    if anew then
         perform vsync_internal.prove_rule(rule, v) from vsync_internal.versions as v
         where v.embedding = rule.embedding and v.state <> 'dropped' order by v.version;
     end if;
+    return rule;
+end
+$$;
+comment on function vsync_internal.store_rule(vsync_internal.rules, vsync_internal.embeddings, boolean) is
+'analyses a rule, stores it, and proves it against every version; returns it as it is stored';
+
+create function vsync_internal.put_rule(rule vsync_internal.rules, change text)
+returns int
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(rule.embedding);
+    v_before regclass := (select r.relation from vsync_internal.rules as r where r.id = rule.id);
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('change rules of "%s"', rule.embedding));
+    -- versions are added under the same lock: each of them is proved against every rule
+    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(rule.embedding));
+    if rule.valid_from >= rule.valid_until then
+        perform vsync_internal.raise('VS001', format('rule "%s" would never hold', rule.name),
+            format('valid_from is %s, valid_until is %s.', rule.valid_from, rule.valid_until), 'Let valid_until be later than valid_from.');
+    end if;
+    rule := vsync_internal.store_rule(rule, v_embedding, anew => change <> 'disable');
     perform vsync_internal.keep_revision(rule, change);
     perform vsync_internal.follow_rules(rule.embedding);
     return rule.revision;

@@ -20,7 +20,7 @@ create table vsync_internal.decided (
     verdict text not null,
     relation regclass,
     keys text[] not null,
-    at timestamptz not null default clock_timestamp()
+    at timestamptz not null default now()
 );
 create index on vsync_internal.decided using brin (at);
 comment on table vsync_internal.decided is 'what rules decided of late, a row for each rule in a batch. verdict: the action, overruled, or failed';

@@ -17,6 +17,7 @@ create table vsync_internal.rules (
     expression text,
     columns jsonb not null,
     in_force boolean not null default false,
+    refresh_at timestamptz,
     broken text,
     changed_at timestamptz not null default clock_timestamp()
 );
@@ -27,6 +28,7 @@ comment on column vsync_internal.rules.sql is 'the condition as it is run: free 
 comment on column vsync_internal.rules.expression is 'params.expression in the same form; null where there is none';
 comment on column vsync_internal.rules.columns is 'what condition and expression read: {"old": […], "new": […], "doc": […], "last": […], "change": […]}';
 comment on column vsync_internal.rules.in_force is 'as a worker saw it last: when that changes, what the rule decided is looked at again';
+comment on column vsync_internal.rules.refresh_at is 'when action refresh marks documents next; -infinity: it begins';
 comment on column vsync_internal.rules.broken is 'why it cannot be asked any more; then it matches nothing';
 
 create table vsync_internal.rule_revisions (

@@ -73,12 +73,13 @@ begin
         v_sql := format(
             'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, %3$s as distance '
             'from vsync_data.%4$I as v order by %5$s limit $1), '
-            'best as (select distinct on (n.key_text) n.* from nearest as n order by n.key_text, n.distance, n.chunk) '
+            'best as (select distinct on (n.key_text) n.* from nearest as n where n.key_text <> all ('
+            '(select vsync_internal.excluded_keys(%6$s, array(select distinct m.key_text from nearest as m)))::text[]) order by n.key_text, n.distance, n.chunk) '
             'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
             'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
             vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'),
             vsync_internal.distance(v_version, 'v.embedding', v_vector), v_version.data,
-            vsync_internal.ordering(v_version, 'v.embedding', v_vector, v_exact));
+            vsync_internal.ordering(v_version, 'v.embedding', v_vector, v_exact), v_version.id);
         execute v_sql into v_documents, v_rows, v_found using v_limit, search.k;
         exit when v_documents >= search.k or (v_exact and v_rows < v_limit);
         if v_rows < v_limit then
@@ -103,6 +104,6 @@ end
 $$;
 comment on function vsync.search(name, text, int, text) is
 'The k documents nearest to a query, each with its best chunk, nearest first, from the version this statement serves. stale: a change
-of that document is waiting. Rows the role may not see are not found. caller: whoever asks, by a key of the application''s: while an
+of that document is waiting. Rows the role may not see, and documents that rules exclude, are not found. caller: whoever asks, by a key of the application''s: while an
 experiment runs a share of them is answered by its challenger, and version says so.
 Example: select key, content, distance from vsync.search(''product_search'', ''red bicycle'', 5)';

@@ -1,7 +1,7 @@
 create function vsync.explain_row(embedding name, key jsonb)
 returns table (version int, state text, reason text, change_seen_at timestamptz, embedded_at timestamptz, chunks int, content_hash text,
     token bigint, attempts int, model name, model_sha256 text,
-    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text)
+    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text, excluded boolean, rules jsonb)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -11,14 +11,14 @@ begin
 end
 $$;
 comment on function vsync.explain_row(name, jsonb) is
-'Why a document''s vectors are as they are, one row a live version: state (fresh, stale, working, retrying, parked, absent) with the reason,
-when its last change was seen, when and by which claim and model it was embedded; provenance says in words what made the vectors.
-Example: select * from vsync.explain_row(''product_search'', ''42'')';
+'Why a document''s vectors are as they are, one row a live version: state (fresh, stale, working, held, retrying, parked, absent) with the reason,
+when its last change was seen, when and by which claim and model it was embedded; provenance says in words what made the vectors. excluded: rules hide it
+now; rules: what they said of it last, with revision and condition, and which were overruled. Example: select * from vsync.explain_row(''product_search'', ''42'')';
 
 create function vsync_internal.explain_row(embedding name, key jsonb)
 returns table (version int, state text, reason text, change_seen_at timestamptz, embedded_at timestamptz, chunks int, content_hash text,
     token bigint, attempts int, model name, model_sha256 text,
-    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text)
+    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text, excluded boolean, rules jsonb)
 language plpgsql
 stable
 security definer
@@ -34,6 +34,7 @@ declare
     v_revision int;
     v_key text;
     v_unfolded boolean;
+    v_held boolean;
 begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = v_embedding.name and v.state <> 'dropped' order by v.version loop
         v_key := vsync_internal.key_of(v_version.keys, explain_row.key);
@@ -54,11 +55,15 @@ begin
         change_seen_at := coalesce(v_mark.captured_at, captured_at);
         attempts := coalesce(v_mark.attempts, 0);
         token := coalesce(v_mark.token, token);
-        state := case when v_progress.broken is not null then 'broken' when v_mark.due_at = 'infinity' then 'parked'
+        excluded := v_key = any (vsync_internal.excluded_keys(v_version.id, array[v_key]));
+        rules := vsync_internal.last_decisions(v_version.id, v_key);
+        v_held := coalesce(v_mark.attempts = 0 and v_mark.due_at is not null and v_mark.verdict is not null, false);
+        state := case when v_progress.broken is not null then 'broken' when v_held then 'held' when v_mark.due_at = 'infinity' then 'parked'
             when v_mark.attempts > 0 then 'retrying' when v_mark.token is not null then 'working' when v_mark.key is not null or v_unfolded then 'stale'
             when chunks > 0 then 'fresh' else 'absent' end;
         reason := case state
             when 'broken' then v_progress.broken
+            when 'held' then vsync_internal.held_because(v_mark)
             when 'parked' then format('failed %s times and is parked until its row changes or select vsync.retry(%L, %L): %s',
                 v_mark.attempts, v_embedding.name, explain_row.key, v_mark.error ->> 'message')
             when 'retrying' then format('failed %s times, next attempt at %s: %s', v_mark.attempts, v_mark.due_at, v_mark.error ->> 'message')

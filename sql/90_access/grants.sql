@@ -11,7 +11,7 @@ grant select on vsync_internal.serving to public;
 grant select on vsync.models, vsync.embeddings, vsync.versions, vsync.activations, vsync.settings, vsync.rules, vsync.rule_history to vsync_reader;
 -- counts, keys and hashes know no row-level security: not for readers
 grant select on vsync.failures, vsync.stat_embeddings, vsync.stat_queue, vsync.stat_versions, vsync.stat_capture, vsync.judgements, vsync.stat_experiments,
-    vsync.stat_rules, vsync.decisions to vsync_operator;
+    vsync.stat_rules, vsync.decisions, vsync.holds to vsync_operator;
 
 do $$
 declare
@@ -23,7 +23,7 @@ begin
         from (values
             ('vsync_reader', '{text_change,changed,search,report_outcome,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
             ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
-            ('vsync_admin', '{create_rule,alter_rule,drop_rule,enable_rule,disable_rule,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,start_experiment,stop_experiment,judge,repair_capture,set_capture,register_model,configure}'),
+            ('vsync_admin', '{approve,reject,preview_rule,create_rule,alter_rule,drop_rule,enable_rule,disable_rule,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,start_experiment,stop_experiment,judge,repair_capture,set_capture,register_model,configure}'),
             ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
         union all
@@ -33,15 +33,15 @@ begin
                 serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,configuration,graph,version_at}'::text[]),
             ('vsync_operator', '{failures,judgements,stat_experiments,stat_embeddings,stat_queue,stat_versions,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
                 backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
-            ('vsync_admin', '{analyse_rule,require_superuser,require_owner,configure,ask,answer,forget_answers,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
+            ('vsync_admin', '{further_columns,analyse_rule,require_superuser,require_owner,configure,ask,answer,forget_answers,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
                 installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
                 drop_version,end_rollback,pause_version,start_experiment,stop_experiment,put_judgement,repair_capture}'),
             ('vsync_reader', '{distance,ordering,index_term,has_index,candidates,tune}'), ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}'),
             ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
                 wal_target,wal_reached,sync_publication}'),
             ('vsync_reader', '{excluded_keys,find_rule}'),
-            ('vsync_operator', '{undecided,count_change,put_off,decide,judge,rules_asked,record_rules,forget_decisions,stat_rules,decisions}'),
-            ('vsync_admin', '{may_change_rule,create_rule,alter_rule,drop_rule}'),
+            ('vsync_operator', '{attend_rules,refreshes_due,refresh_by_rule,forget_holds,holds,undecided,count_change,put_off,decide,judge,rules_asked,rule_out,record_rules,forget_decisions,stat_rules,decisions}'),
+            ('vsync_admin', '{decide_hold,may_decide,hold_owner,may_change_rule,create_rule,alter_rule,drop_rule,preview_rule}'),
             ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
     loop

@@ -40,8 +40,8 @@ def test_a_replaced_render_function_runs_without_rights(shop: Connection, db: Co
     db.execute("call vsync.work()")
     shop.execute(
         "create or replace function vsync_data.catalog_v1_render(keys text[], ticket text) "
-        "returns table (key text, content text) language plpgsql volatile security invoker as $$ "
-        "begin perform shop.spy('render'); return query select k, 'forged' from unnest($1) as k; end $$"
+        "returns table (key text, content text, further jsonb) language plpgsql volatile security invoker as $$ "
+        "begin perform shop.spy('render'); return query select k, 'forged', null::jsonb from unnest($1) as k; end $$"
     )
     shop.execute("update shop.products set title = 'x'")
     db.execute("call vsync.work()")

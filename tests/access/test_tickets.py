@@ -20,7 +20,7 @@ _READERS = {
     "tuples": "select vsync_data.catalog_v1_tuples(0, '1', %L)::text",
     "delta": "select vsync_data.catalog_v1_delta_1('{a}', null, 10, %L)::text",
 }
-_RENDER = "vsync_data.bait_v1_render(keys text[], ticket text) returns table (key text, content text)"
+_RENDER = "vsync_data.bait_v1_render(keys text[], ticket text) returns table (key text, content text, further jsonb)"
 
 
 @pytest.fixture
@@ -64,7 +64,8 @@ def thief(shop: Connection, connect: Connect, make_role: MakeRole, db: Connectio
 
 
 def test_a_replaced_reader_opens_no_other_owners_reader(thief: Connection, db: Connection) -> None:
-    body = "begin perform den.steal(array[$2, null, '']); return query select k, 'forged' from unnest($1) as k; end"
+    forged = "select k, 'forged', null::jsonb from unnest($1) as k"
+    body = f"begin perform den.steal(array[$2, null, '']); return query {forged}; end"
     run(thief, f"create or replace function {_RENDER} language plpgsql volatile security invoker as $${body}$$")
     db.execute("call vsync.work()")
     assert value(db, "select content from vsync_data.bait_v1") == "forged"
@@ -77,7 +78,9 @@ def test_what_a_reader_defers_opens_no_other_owners_reader(thief: Connection, db
     run(thief, f"create function den.burn() returns trigger language plpgsql as $${body}$$")
     fuse = "constraint trigger burn after insert on den.fuse deferrable initially deferred"
     run(thief, f"create {fuse} for each row execute function den.burn()")
-    body = "begin insert into den.fuse values ($2); return query select k, 'forged' from unnest($1) as k; end"
+    body = (
+        "begin insert into den.fuse values ($2); return query select k, 'forged', null::jsonb from unnest($1) as k; end"
+    )
     run(thief, f"create or replace function {_RENDER} language plpgsql volatile security invoker as $${body}$$")
     db.execute("call vsync.work()")
     assert value(db, "select count(*) from den.fuse") == 1

@@ -13,7 +13,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import audit, breakdown, drain, fanout, freshness, patterns, pipeline, versions, wal, writers
+from tests.bench import (
+    audit,
+    breakdown,
+    drain,
+    fanout,
+    freshness,
+    patterns,
+    pipeline,
+    rules,
+    versions,
+    wal,
+    writers,
+)
 from tests.bench.measure import Figure, bench_cluster
 from tests.bench.peer import figures as peer
 from vsync_admin.cluster import Cluster
@@ -25,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "wal": wal.figures,
     "freshness": freshness.figures,
     "fanout": fanout.figures,
+    "rules": rules.figures,
     "memory": freshness.memory,
     "audit": audit.figures,
     "versions": versions.figures,

@@ -8,8 +8,8 @@ import pytest
 from vsync_engine.verdicts import Match, Rule, next_time, resolve
 
 
-def rule(name: str, action: str, priority: int = 0, delay: float | None = None, **params: Any) -> Rule:
-    return Rule(len(name), name, 1, "change", action, params, priority, delay=delay)
+def rule(name: str, action: str, priority: int = 0, delay: float | None = None) -> Rule:
+    return Rule(len(name), name, 1, "change", action, {}, priority, delay=delay)
 
 
 def match(name: str, action: str, priority: int = 0, **options: Any) -> Match:
@@ -35,8 +35,8 @@ def test_gate_order_and_visibility_are_decided_apart() -> None:
 def test_a_rule_that_could_not_be_asked_holds() -> None:
     failed = match("hide", "exclude", failed=True)
     verdict = resolve([failed, match("skip", "skip", -1)])
-    assert verdict.gate == failed
-    assert verdict.gate.action == "hold"
+    assert verdict.gate is failed
+    assert failed.action == "hold"
     assert verdict.exclude is None
 
 
@@ -50,6 +50,7 @@ def test_nothing_matches() -> None:
     ("params", "now", "due"),
     [
         ({"until": "18:00"}, "2026-03-02T09:00+00:00", "2026-03-02T17:00+00:00"),
+        ({"until": "9:30"}, "2026-03-02T17:00+00:00", "2026-03-03T08:30+00:00"),
         ({"until": "18:00"}, "2026-03-02T17:00+00:00", "2026-03-03T17:00+00:00"),
         ({"until": "18:00:30", "timezone": "UTC"}, "2026-03-02T18:00+00:00", "2026-03-02T18:00:30+00:00"),
         ({"until": "18:00"}, "2026-03-28T20:00+00:00", "2026-03-29T16:00+00:00"),  # the clocks go forward that night
@@ -61,7 +62,7 @@ def test_nothing_matches() -> None:
 )
 def test_the_next_time(params: dict[str, str], now: str, due: str) -> None:
     moment = datetime.fromisoformat(now)
-    answer = next_time(rule("r", "defer", **params), moment, "Europe/Berlin")
+    answer = next_time(Rule(1, "r", 1, "change", "defer", params, 0), moment, "Europe/Berlin")
     assert answer == datetime.fromisoformat(due)
     assert answer.utcoffset() == moment.astimezone(UTC).utcoffset()
 
