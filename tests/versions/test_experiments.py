@@ -285,7 +285,7 @@ def test_outcomes_are_counted_by_version(
     [
         ("'catalogue', 2", "VS302"),
         ("'catalog', 9", "VS401"),
-        ("'catalog', 1", "VS405"),
+        ("'catalog', 1", "VS406"),
         ("'catalog', 2, 1.5", "VS001"),
         ("'catalog', 2, 'nan'", "VS001"),
         ("'catalog', 2, null", "VS001"),
@@ -302,7 +302,7 @@ def test_what_is_no_experiment_is_refused(shop: Connection, arguments: str, sqls
 def test_one_challenger_at_a_time_and_a_forced_one_answers_when_it_is_whole(shop: Connection) -> None:
     add_version(shop)
     start(shop)
-    refused(lambda: start(shop, version=3), "VS405")
+    refused(lambda: start(shop, version=3), "VS406")
     stop(shop)
     run(shop, "select vsync.start_experiment('catalog', 3, 1, force => true)")
     assert answers(shop) == 1
