@@ -12,7 +12,7 @@ from shop import Connection, declare, denied, open_shop, refused, rows, run, val
 _DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "roles.md"
 _ROW = re.compile(r"^\| (function|procedure|view) `vsync\.(\w+)` \| (yes|no) \| (yes|no) \| (yes|no) \| yes \|$", re.M)
 _ROLES = ("vsync_reader", "vsync_operator", "vsync_admin")
-_REFUSE_THEMSELVES = {"register_model", "configure"}
+_REFUSE_THEMSELVES = {"register_model", "configure", "index_statements"}
 
 
 def documented() -> dict[tuple[str, str], tuple[bool, ...]]:
