@@ -42,6 +42,9 @@
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
 \ir 50_versions/add.sql
+\ir 50_versions/calls.sql
+\ir 50_versions/experiments.sql
+\ir 50_versions/outcomes.sql
 \ir 50_versions/activate.sql
 \ir 50_versions/judgements.sql
 \ir 50_versions/compare.sql
@@ -53,6 +56,7 @@
 \ir 20_capture/repair.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
+\ir 20_capture/name_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql
 \ir 70_serve/search.sql

@@ -80,6 +80,7 @@ as $$
 declare
     v_previous vsync_internal.versions := vsync_internal.serving_version(embedding.name);
 begin
+    perform vsync_internal.end_experiment(embedding.name);
     -- one row: readers wait for nothing, and each statement sees one version under its own snapshot
     update vsync_internal.serving as s set version = version.version where s.embedding = embedding.name;
     update vsync_internal.versions as v set state = 'retired', retired_at = clock_timestamp(), retired_xid = pg_current_xact_id() where v.id = v_previous.id;

@@ -22,7 +22,7 @@ as $$
 declare
     v_reader regprocedure;
 begin
-    execute format('drop table if exists vsync_data.%I', version.data);
+    execute format('drop table if exists vsync_data.%I, vsync_data.%I', version.data, vsync_internal.counter_name(version));
     for v_reader in
         select p.oid::regprocedure from pg_proc as p, (
             select unnest(vsync_internal.reader_suffixes())
@@ -107,6 +107,8 @@ begin
     delete from vsync_internal.embeddings as e where e.name = drop_embedding.name;
     delete from vsync_internal.activations as a where a.embedding = drop_embedding.name;
     delete from vsync_internal.comparisons as c where c.embedding = drop_embedding.name;
+    delete from vsync_internal.outcomes as o using vsync_internal.experiments as x where x.id = o.experiment_id and x.embedding = drop_embedding.name;
+    delete from vsync_internal.experiments as x where x.embedding = drop_embedding.name;
     delete from vsync_internal.judgements as j where j.embedding = drop_embedding.name;
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);

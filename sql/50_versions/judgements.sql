@@ -35,7 +35,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform vsync_internal.require_owner(e.owner, format('judge answers of "%s"', e.name)) from vsync.embeddings as e where e.name = judge.embedding;
-    return vsync_internal.judge(embedding, query, key, grade);
+    return vsync_internal.put_judgement(embedding, query, key, grade);
 end
 $$;
 comment on function vsync.judge(name, text, jsonb, int) is
@@ -43,7 +43,7 @@ comment on function vsync.judge(name, text, jsonb, int) is
 tells nDCG and recall at k. What is judged already is judged anew. Returns the grade.
 Example: select vsync.judge(''product_search'', ''red bicycle'', ''42'', 3)';
 
-create function vsync_internal.judge(embedding name, query text, key jsonb, grade int)
+create function vsync_internal.put_judgement(embedding name, query text, key jsonb, grade int)
 returns int
 language plpgsql
 security definer
@@ -52,30 +52,30 @@ set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' s
 as $$
 #variable_conflict use_column
 declare
-    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(judge.embedding);
-    v_keys jsonb := (vsync_internal.serving_version(judge.embedding)).keys;
-    v_hash bytea := sha256(convert_to(judge.query, 'UTF8'));
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(put_judgement.embedding);
+    v_keys jsonb := (vsync_internal.serving_version(put_judgement.embedding)).keys;
+    v_hash bytea := sha256(convert_to(put_judgement.query, 'UTF8'));
     v_key jsonb;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('judge answers of "%s"', v_embedding.name));
-    if coalesce(judge.query, '') = '' or judge.grade < 0 then
-        perform vsync_internal.raise('VS001', 'this is no judgement', format('query is %L, grade is %s', left(judge.query, 100), judge.grade),
+    if coalesce(put_judgement.query, '') = '' or put_judgement.grade < 0 then
+        perform vsync_internal.raise('VS001', 'this is no judgement', format('query is %L, grade is %s', left(put_judgement.query, 100), put_judgement.grade),
             'Pass a query with text and a grade of 0 or above; null forgets a grade.');
     end if;
     execute format('select %s from (select %s) as k', vsync_internal.key_json(v_keys, 'k'), vsync_internal.key_values(v_keys, '$1'))
-    into v_key using vsync_internal.key_of(v_keys, judge.key);
-    if judge.grade is null then
+    into v_key using vsync_internal.key_of(v_keys, put_judgement.key);
+    if put_judgement.grade is null then
         delete from vsync_internal.judgements as j where j.embedding = v_embedding.name and j.query_hash = v_hash and j.key = v_key;
     else
         insert into vsync_internal.judgements as j (embedding, query_hash, query, key, grade)
-        values (v_embedding.name, v_hash, judge.query, v_key, judge.grade)
+        values (v_embedding.name, v_hash, put_judgement.query, v_key, put_judgement.grade)
         on conflict (embedding, query_hash, key) do update
         set grade = excluded.grade, judged_at = excluded.judged_at, judged_by = excluded.judged_by;
     end if;
-    return judge.grade;
+    return put_judgement.grade;
 end
 $$;
-comment on function vsync_internal.judge(name, text, jsonb, int) is 'stores or forgets a grade; the key in the form in which answers carry it';
+comment on function vsync_internal.put_judgement(name, text, jsonb, int) is 'stores or forgets a grade; the key in the form in which answers carry it';
 
 create function vsync_internal.judged_queries(embedding name, most int)
 returns text[]

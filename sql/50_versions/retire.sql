@@ -33,6 +33,9 @@ declare
 begin
     -- a fold that has seen the version adds its marks before they are deleted here
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+    if (vsync_internal.running_experiment(version.embedding)).challenger = version.version then
+        perform vsync_internal.end_experiment(version.embedding);
+    end if;
     update vsync_internal.versions as v set state = 'dropped', following = false where v.id = version.id;
     perform vsync_internal.replace_view(version.embedding);
     perform vsync_internal.drop_objects(version);

@@ -127,8 +127,19 @@ create table vsync_internal.comparisons (
 );
 comment on table vsync_internal.comparisons is 'results of compare_versions, which the gate reads';
 
+create function vsync_internal.fingerprint(version vsync_internal.versions)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(convert_to(version.document, 'UTF8')), 'hex') $$;
+comment on function vsync_internal.fingerprint(vsync_internal.versions) is 'sha256 of a version''s document query, as it was given';
+
 create view vsync.activations as
-select a.embedding, a.version, a.previous, a.action, a.forced, a.figures, a.at, a.by from vsync_internal.activations as a;
+select a.embedding, a.version, a.previous, a.action, a.forced, a.figures, a.at, a.by, v.label, w.label as previous_label
+from vsync_internal.activations as a
+left join vsync_internal.versions as v on v.embedding = a.embedding and v.version = a.version
+left join vsync_internal.versions as w on w.embedding = a.embedding and w.version = a.previous;
 comment on view vsync.activations is 'Which version was served from when: created, activated or rolled back, by whom, whether forced past the gate, with the gate''s figures.
 Example: select at, version, action, by from vsync.activations where embedding = ''product_search'' order by at';
 
@@ -145,11 +156,12 @@ Example: select name, root, active_version from vsync.embeddings';
 create view vsync.versions as
 select v.embedding, v.version, v.label, v.state, v.paused, v.following, m.name as model, m.revision as model_revision, m.sha256 as model_sha256, m.dimensions,
     v.document, d.columns, v.chunk, v.index, format('vsync_data.%I', v.data) as vectors, p.phase as backfill_phase,
-    p.broken, v.created_at, v.retired_at
+    p.broken, v.created_at, v.retired_at, vsync_internal.fingerprint(v) as document_sha256
 from vsync_internal.versions as v
 join vsync_internal.models as m on m.id = v.model_id
 -- a dropped version has neither
 left join vsync_internal.progress as p on p.version_id = v.id
 left join vsync_internal.dependencies as d on d.version_id = v.id and d.number = 0;
-comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns of the root that matter, chunking, index; broken: why it is.
+comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns of the root that matter, chunking, index; broken: why it is;
+document_sha256: of the document query as it was given.
 Example: select embedding, version, state, model from vsync.versions';

@@ -33,7 +33,7 @@ as $$
 $$;
 comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not';
 
-create function vsync.search(embedding name, query text, k int default 10)
+create function vsync.search(embedding name, query text, k int default 10, caller text default null)
 returns table (key jsonb, chunk int, content text, distance float8, stale boolean, version int)
 language plpgsql
 stable
@@ -45,6 +45,7 @@ set "hnsw.iterative_scan" = 'off' set "hnsw.ef_search" = 40 set "ivfflat.iterati
 as $$
 #variable_conflict use_column
 declare
+    v_started_at timestamptz := clock_timestamp();
     v_version vsync_internal.versions;
     v_vector text;
     v_sql text;
@@ -57,8 +58,9 @@ begin
     if search.k is null or search.k < 1 or search.k > 10000 then
         perform vsync_internal.raise('VS001', 'k is out of range', format('k is %s', coalesce(search.k::text, 'null')), 'Ask for 1 to 10000 documents.');
     end if;
-    v_version := vsync_internal.serving_version(search.embedding);
-    v_vector := quote_literal(vsync.query_vector(search.embedding, search.query)::text) || format('::%I.vector', vsync_internal.vector_schema());
+    v_version := vsync_internal.answering_version(search.embedding, search.caller);
+    v_vector := quote_literal((vsync_internal.embed_clean(v_version.model_id, 'query', array[search.query]))[1]::text)
+        || format('::%I.vector', vsync_internal.vector_schema());
     if v_vector is null then
         return;
     end if;
@@ -92,9 +94,13 @@ begin
         select s.key from unnest(vsync_internal.stale_keys(v_version.id, array(select f.key_text from found as f))) as s (key))
     select f.key, f.chunk, f.content, f.distance, f.key_text in (select s.key from stale as s), v_version.version
     from found as f order by f.distance, f.key_text;
+    if search.caller is not null then
+        perform vsync_internal.count_call(v_version, v_started_at);
+    end if;
 end
 $$;
-comment on function vsync.search(name, text, int) is
+comment on function vsync.search(name, text, int, text) is
 'The k documents nearest to a query, each with its best chunk, nearest first, from the version this statement serves. stale: a change
-of that document is waiting. Rows the caller may not see are not found.
+of that document is waiting. Rows the role may not see are not found. caller: whoever asks, by a key of the application''s: while an
+experiment runs a share of them is answered by its challenger, and version says so.
 Example: select key, content, distance from vsync.search(''product_search'', ''red bicycle'', 5)';

@@ -1,6 +1,7 @@
 create function vsync.explain_row(embedding name, key jsonb)
 returns table (version int, state text, reason text, change_seen_at timestamptz, embedded_at timestamptz, chunks int, content_hash text,
-    token bigint, attempts int, model name, model_sha256 text)
+    token bigint, attempts int, model name, model_sha256 text,
+    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -11,11 +12,13 @@ end
 $$;
 comment on function vsync.explain_row(name, jsonb) is
 'Why a document''s vectors are as they are, one row a live version: state (fresh, stale, working, retrying, parked, absent) with the reason,
-when its last change was seen, when and by which claim and model it was embedded. Example: select * from vsync.explain_row(''product_search'', ''42'')';
+when its last change was seen, when and by which claim and model it was embedded; provenance says in words what made the vectors.
+Example: select * from vsync.explain_row(''product_search'', ''42'')';
 
 create function vsync_internal.explain_row(embedding name, key jsonb)
 returns table (version int, state text, reason text, change_seen_at timestamptz, embedded_at timestamptz, chunks int, content_hash text,
-    token bigint, attempts int, model name, model_sha256 text)
+    token bigint, attempts int, model name, model_sha256 text,
+    label text, document_sha256 text, captured_at timestamptz, worker int, provenance text)
 language plpgsql
 stable
 security definer
@@ -28,6 +31,7 @@ declare
     v_version vsync_internal.versions;
     v_mark vsync_internal.marks;
     v_progress vsync_internal.progress;
+    v_revision int;
     v_key text;
     v_unfolded boolean;
 begin
@@ -37,12 +41,17 @@ begin
         select * into v_mark from vsync_internal.marks as m where m.version_id = v_version.id and m.key = v_key;
         v_unfolded := v_mark.key is null and v_key = any (vsync_internal.stale_keys(v_version.id, array[v_key]));
         version := v_version.version;
-        select m.name, m.sha256 into model, model_sha256 from vsync_internal.models as m where m.id = v_version.model_id;
-        execute format('select max(v.embedded_at), coalesce(count(*), 0)::int, max(encode(v.document_hash, ''hex'')) filter (where v.chunk = 0), max(v.token), max(v.captured_at) '
+        label := v_version.label;
+        document_sha256 := vsync_internal.fingerprint(v_version);
+        select m.name, m.sha256, m.revision into model, model_sha256, v_revision from vsync_internal.models as m where m.id = v_version.model_id;
+        execute format('select max(v.embedded_at), coalesce(count(*), 0)::int, max(encode(v.document_hash, ''hex'')) filter (where v.chunk = 0), max(v.token), max(v.captured_at), max(v.worker) '
             'from vsync_data.%I as v, (select %s) as k where %s', v_version.data, vsync_internal.key_values(v_version.keys, '$1'),
             vsync_internal.key_list(v_version.keys, 'v.%1$I = k.%1$I', ' and '))
-        into embedded_at, chunks, content_hash, token, change_seen_at using v_key;
-        change_seen_at := coalesce(v_mark.captured_at, change_seen_at);
+        into embedded_at, chunks, content_hash, token, captured_at, worker using v_key;
+        provenance := case when chunks > 0 then format('%s of version %s (%s) by model %s, revision %s, sha256 %s; text with sha256 %s, from the document query '
+            'with sha256 %s; changed at %s, embedded at %s by worker %s under claim %s', case chunks when 1 then '1 chunk' else chunks || ' chunks' end,
+            version, label, model, v_revision, model_sha256, content_hash, document_sha256, captured_at, embedded_at, worker, token) end;
+        change_seen_at := coalesce(v_mark.captured_at, captured_at);
         attempts := coalesce(v_mark.attempts, 0);
         token := coalesce(v_mark.token, token);
         state := case when v_progress.broken is not null then 'broken' when v_mark.due_at = 'infinity' then 'parked'

@@ -16,7 +16,7 @@ comment on function vsync_internal.stat_vectors(name) is 'counts of a vector tab
 create function vsync_internal.stat_embeddings()
 returns table (embedding name, version int, state text, documents bigint, vectors bigint, pending bigint, oldest_pending_age interval,
     failed bigint, embedded_total bigint, inference_total bigint, skipped_total bigint, reused_total bigint, truncated_total bigint,
-    failed_total bigint, truncated bigint, backfill_phase text, indexed boolean, last_error text, last_error_at timestamptz)
+    failed_total bigint, truncated bigint, backfill_phase text, indexed boolean, last_error text, last_error_at timestamptz, label text)
 language sql
 stable
 security definer
@@ -25,7 +25,8 @@ as $$
     select v.embedding, v.version, case when p.broken is not null then 'broken' else v.state end, s.documents, s.vectors,
         q.pending + coalesce(g.keys, 0), clock_timestamp() - least(q.oldest, g.oldest), q.failed,
         p.embedded_total, p.inference_total, p.skipped_total, p.reused_total, p.truncated_total, p.failed_total, s.truncated, p.phase,
-        vsync_internal.has_index(v), coalesce(p.broken, p.last_error), p.last_error_at
+        vsync_internal.has_index(v), coalesce(p.broken, p.last_error), p.last_error_at,
+        v.label
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     cross join lateral vsync_internal.stat_vectors(v.data) as s

@@ -1,6 +1,6 @@
 create function vsync_internal.stat_queue()
 returns table (embedding name, version int, waiting bigint, claimed bigint, backlog bigint, postponed bigint, retrying bigint, parked bigint,
-    paged bigint, leases bigint, unfolded_rows bigint, oldest_unfolded_age interval, workers bigint)
+    paged bigint, leases bigint, unfolded_rows bigint, oldest_unfolded_age interval, workers bigint, label text)
 language sql
 stable
 security definer
@@ -17,7 +17,8 @@ as $$
         (select count(*) from vsync_internal.leases as l where l.version_id = v.id),
         u.rows, u.age,
         (select count(*) from pg_locks as k where k.locktype = 'advisory' and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295) and k.granted)
+            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295) and k.granted),
+        v.label
     from vsync_internal.versions as v
     left join vsync_internal.marks as m on m.version_id = v.id
     cross join (

@@ -309,3 +309,33 @@ def test_objects_planted_in_the_temporary_schema_are_not_found(shop: Connection,
     shop.execute("update shop.products set title = 'x' where id = 1")
     shop.execute("call vsync.work()")
     assert value(shop, "select count(*) from vsync.search('catalog', 'x')") == 3
+
+
+def test_what_is_called_like_a_dropped_vector_table_is_not_read_with_the_installers_rights(
+    shop: Connection, db: Connection, connect: Connect, owner: str
+) -> None:
+    declare(shop)
+    shop.execute("select vsync.add_version('catalog')")
+    shop.execute("call vsync.work()")
+    old = connect(user=owner)
+    old.execute("begin isolation level repeatable read")
+    old.execute("select 1")
+    shop.execute("select vsync.drop_version('catalog', 2)")
+    trap = "select 0 as chunk, false as truncated from (select shop.spy('view') as n) as t where n"
+    shop.execute(f"create view shop.catalog_v2 as {trap}")
+    shop.execute(f"create view vsync_data.catalog_v2_document as {trap}")
+    for statement in (
+        f"create view vsync_data.catalog_v2 as {trap}",
+        f"create materialized view vsync_data.catalog_v2 as {trap} with no data",
+        "create table vsync_data.catalog_v2 (chunk int, truncated boolean)",
+        "create table vsync_data.catalog_v2 as select 0 as chunk",
+        "select 0 as chunk into vsync_data.catalog_v2",
+        "alter view shop.catalog_v2 set schema vsync_data",
+        "alter table shop.catalog_v2 set schema vsync_data",
+        "alter view vsync_data.catalog_v2_document rename to catalog_v2",
+        "alter table vsync_data.catalog_v2_document rename to catalog_v2",
+    ):
+        refused(lambda statement=statement: run(shop, statement), "VS002")
+    assert rows(old, "select version, documents from vsync.stat_embeddings") == [(1, 3), (2, None)]
+    old.execute("commit")
+    assert traced(db) == set()

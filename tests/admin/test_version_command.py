@@ -1,10 +1,13 @@
 """`vsync version`: a rollout from the shell."""
 
+import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from admin.test_commands import answer, vsync
+from admin.test_commands import VSYNC, answer, vsync
 from shop import Connection, declare, open_shop, register, value
 
 
@@ -92,3 +95,40 @@ def test_an_unknown_embedding_is_an_error(dsn: str, rollout: Connection):
     done = vsync(dsn, "version", "list", "catalogue")
     assert done.returncode == 1
     assert 'Did you mean "catalog"?' in done.stderr
+
+
+def test_status_tells_how_far_each_is(dsn: str, rollout: Connection):
+    answer(dsn, "version", "add", "catalog", "--model", "other")
+    rollout.execute("select vsync_internal.backfill(2)")
+    told = answer(dsn, "version", "status", "catalog")
+    assert [(row["version"], row["label"], row["phase"], row["done"], row["total"]) for row in told] == [
+        (1, "1.0", "active", None, None),
+        (2, "2.0", "backfilling", 0, 3),
+    ]
+    first, second = vsync(dsn, "version", "status").stdout.splitlines()[1:]
+    assert first.split()[:4] == ["catalog", "1", "1.0", "active"]
+    assert "━" * 30 in first
+    assert second.split()[:4] == ["catalog", "2", "2.0", "backfilling"]
+    assert "0 of 3" in second
+    rollout.execute("call vsync.work()")
+    assert answer(dsn, "version", "status", "catalog")[1]["phase"] == "ready"
+    assert "rate" in vsync(dsn, "version", "status").stdout
+    assert vsync(dsn, "version", "status", "catalogue").returncode == 1
+
+
+def test_status_keeps_looking(dsn: str, rollout: Connection):
+    command = [*VSYNC, "version", "status", "--watch", "--interval", "0.1", "--json", "-d", dsn]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        looks = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.send_signal(signal.SIGINT)
+        watching.wait(30)
+    assert [look[0]["phase"] for look in looks] == ["active", "active"]
+
+
+def test_a_caller_is_passed_on_to_the_search(dsn: str, rollout: Connection):
+    answer(dsn, "version", "add", "catalog", "--model", "other")
+    rollout.execute("call vsync.work()")
+    rollout.execute("select vsync.start_experiment('catalog', 2, 1)")
+    assert {row["version"] for row in answer(dsn, "search", "catalog", "product 1", "--caller", "me")} == {2}
+    assert {row["version"] for row in answer(dsn, "search", "catalog", "product 1")} == {1}

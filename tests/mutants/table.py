@@ -556,6 +556,14 @@ WAL = (
     ),
 )
 
+_EXPERIMENTS = "versions/test_experiments.py::"
+_DRAW = "(hashtextextended(caller, experiment_id) & 9007199254740991) / 9007199254740992.0::float8"
+_OURS = (
+    "and c.relkind = 'r'\n        "
+    "and c.relowner = (select n.nspowner from pg_namespace as n where n.nspname = 'vsync_internal')"
+)
+_LOOKED_AT = "execute format('select from vsync_data.%I limit 0', v_version.data);"
+
 _SERVED_MODEL = "where s.embedding = serving_model.embedding;"
 _REMEMBERED = """
     v_model_id := coalesce(nullif(current_setting('vsync.remembered', true), '')::int, v_model_id);
@@ -600,6 +608,83 @@ VERSIONS = (
         "check_gate",
         "('it is still catching up', version.retired_at is not null and version.state = 'building')",
         "('it is still catching up', false)",
+    ),
+    Mutation(
+        "who is drawn changes from call to call",
+        _EXPERIMENTS + "test_a_share_of_the_callers_is_answered_by_the_challenger_and_always_the_same",
+        "draw",
+        _DRAW,
+        "random()",
+    ),
+    Mutation(
+        "who is drawn for a small share is not for a greater one",
+        _EXPERIMENTS + "test_a_share_of_the_callers_is_answered_by_the_challenger_and_always_the_same",
+        "challenger",
+        "vsync_internal.draw(challenger.caller, e.id) < e.share",
+        "vsync_internal.draw(challenger.caller || e.share, e.id) < e.share",
+    ),
+    Mutation(
+        "a challenger answers although it is paused",
+        _EXPERIMENTS + "test_a_challenger_that_is_not_fit_does_not_answer",
+        "is_fit",
+        "not version.paused",
+        "true",
+    ),
+    Mutation(
+        "the query vector of a search stays with the active version",
+        _EXPERIMENTS + "test_each_is_answered_in_the_space_of_its_own_version",
+        "vsync.search(name,text,int,text)",
+        "v_version.model_id",
+        "vsync_internal.serving_model(search.embedding)",
+    ),
+    Mutation(
+        "a challenger that was dropped is not replaced by the champion",
+        _EXPERIMENTS + "test_where_an_older_snapshot_comes_too_late_the_champion_answers",
+        "answering_version",
+        _LOOKED_AT,
+        "",
+    ),
+    Mutation(
+        "an activation leaves the experiment running",
+        _EXPERIMENTS + "test_a_rollback_ends_an_experiment_and_a_retired_version_can_be_a_challenger",
+        "serve",
+        "perform vsync_internal.end_experiment(embedding.name);",
+        "",
+    ),
+    Mutation(
+        "dropping the challenger leaves the experiment running",
+        _EXPERIMENTS + "test_what_ends_an_experiment[select vsync.drop_version('catalog', 2)-1]",
+        "remove_version",
+        "perform vsync_internal.end_experiment(version.embedding);",
+        "null;",
+    ),
+    Mutation(
+        "any relation of a counter's name is read",
+        _EXPERIMENTS + "test_what_somebody_else_calls_a_counter_is_not_read",
+        "counter",
+        _OURS,
+        "",
+    ),
+    Mutation(
+        "a call that cannot be counted fails the search",
+        _EXPERIMENTS + "test_a_search_does_not_fail_of_being_counted",
+        "count_call",
+        "return false;\nend",
+        "raise;\nend",
+    ),
+    Mutation(
+        "the gate does not ask for the nDCG",
+        "versions/test_judgements.py::test_the_gate_asks_for_the_ndcg_of_the_version",
+        "check_gate",
+        "coalesce(v_ndcg < (v_gate ->> 'ndcg')::numeric, true)",
+        "false",
+    ),
+    Mutation(
+        "anybody judges",
+        "versions/test_judgements.py::test_only_the_owner_judges_and_readers_see_nothing",
+        "put_judgement",
+        "perform vsync_internal.require_owner(v_embedding.owner, format('judge answers of \"%s\"', v_embedding.name));",
+        "",
     ),
 )
 

@@ -1,5 +1,7 @@
 """explain_row says why a row is as it is, in each of its states; explain_embedding says what a document depends on."""
 
+import hashlib
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,33 @@ def test_the_graph_of_a_chain_is_told_as_rows_and_as_a_tree(shop: Connection) ->
 
 def test_describe_embedding_of_nothing_is_refused(shop: Connection) -> None:
     refused(lambda: shop.execute("select vsync.describe_embedding('catalogue')"), "VS302")
+
+
+def test_provenance_says_in_words_what_made_the_vectors(shop: Connection) -> None:
+    columns = "label, document_sha256, captured_at, worker, token, embedded_at, provenance"
+    query = f"select {columns} from vsync.explain_row('catalog', '1')"
+    assert rows(shop, query)[0][-1] is None
+    shop.execute("call vsync.work()")
+    label, document, captured_at, worker, token, embedded_at, provenance = rows(shop, query)[0]
+    assert (label, worker) == ("1.0", shop.info.backend_pid)
+    assert document == hashlib.sha256(DOCUMENT.encode()).hexdigest()
+    assert document == value(shop, "select document_sha256 from vsync.versions")
+    model = value(shop, "select sha256 from vsync.models")
+    text = hashlib.sha256(b"product 1").hexdigest()
+    changed, embedded = (
+        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}".rstrip("0") + "+00" for moment in (captured_at, embedded_at)
+    )
+    assert provenance == (
+        f"1 chunk of version 1 (1.0) by model tiny, revision 1, sha256 {model}; text with sha256 {text}, from the "
+        f"document query with sha256 {document}; changed at {changed}, embedded at {embedded} by worker {worker} under "
+        f"claim {token}"
+    )
+    shop.execute("update shop.products set title = 'x' where id = 1; select vsync_internal.fold()")
+    assert rows(shop, query)[0][-1] == provenance
+
+
+def test_labels_stand_beside_numbers(shop: Connection) -> None:
+    shop.execute("update shop.products set title = 'poisonpill' where id = 1")
+    shop.execute("call vsync.work()")
+    for view in ("stat_embeddings", "stat_queue", "stat_versions", "failures", "activations", "versions"):
+        assert rows(shop, f"select version, label from vsync.{view}") == [(1, "1.0")], view

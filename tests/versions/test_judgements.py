@@ -109,7 +109,7 @@ def test_only_the_owner_judges_and_readers_see_nothing(
     judge(shop, "a query", {1: 1})
     admin = connect(user=make_role("vsync_admin"))
     refused(lambda: judge(admin, "a query", {1: 2}), "VS002")
-    refused(lambda: run(admin, "select vsync_internal.judge('catalog', 'a query', '1', 2)"), "VS002")
+    refused(lambda: run(admin, "select vsync_internal.put_judgement('catalog', 'a query', '1', 2)"), "VS002")
     denied(admin, "delete from vsync_internal.judgements")
     assert rows(admin, _STORED) == [("a query", {"id": 1}, 1)]
     operator = connect(user=make_role("vsync_operator"))
