@@ -289,3 +289,16 @@ def test_a_version_of_its_own_index_is_searched_by_it_after_the_switch(
     activate(db, 2)
     assert rows(db, _SEARCH, "product 7", 1) == [(7, pytest.approx(0, abs=1e-6))]
     assert scans(db, _SEARCH, "product 7", 1) == 1
+
+
+def test_a_reader_behind_row_level_security_finds_what_it_may_see(
+    db: Connection, make_model: Callable[..., Path], connect: Callable[..., Connection], make_role: Callable[..., str]
+) -> None:
+    wide_shop(db, make_model, 1000, '{"quantize": "binary"}')
+    role = make_role("vsync_reader")
+    run(db, f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
+    run(db, "alter table shop.products enable row level security")
+    run(db, "create policy few on shop.products using (id % 50 = 7)")
+    found = rows(connect(user=role), _SEARCH, "product 507", 20)
+    assert found[0][0] == 507
+    assert sorted(row[0] for row in found) == list(range(7, 1000, 50))
