@@ -30,15 +30,15 @@ begin
     v_version.index := vsync_internal.merge_index(v_version.index, index, v_version.model_id);
     return query
     select s.statement from (values
-        (format('select vsync_internal.hold_index(%s)', v_version.id)),
+        (format('select vsync_internal.hold_index(%s)', v_version.id), true),
         -- what a build that broke off has left
-        (format('drop index concurrently if exists vsync_data.%I', v_next)),
-        (format('drop index concurrently if exists vsync_data.%I', v_old)),
-        (vsync_internal.index_ddl(v_version, v_next, true)),
-        (format('select vsync_internal.swap_index(%s, %L)', v_version.id, v_version.index)),
-        (format('drop index concurrently if exists vsync_data.%I', v_old)),
-        (format('select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext(''vsync index''), %s)', v_version.id))) as s (statement)
-    where s.statement is not null;
+        (format('drop index concurrently if exists vsync_data.%I', v_next), to_regclass(format('vsync_data.%I', v_next)) is not null),
+        (format('drop index concurrently if exists vsync_data.%I', v_old), to_regclass(format('vsync_data.%I', v_old)) is not null),
+        (vsync_internal.index_ddl(v_version, v_next, true), v_version.index ->> 'type' <> 'none'),
+        (format('select vsync_internal.swap_index(%s, %L)', v_version.id, v_version.index), true),
+        (format('drop index concurrently if exists vsync_data.%I', v_old), to_regclass(format('vsync_data.%I', v_version.data || '_ann')) is not null),
+        (format('select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext(''vsync index''), %s)', v_version.id), true)) as s (statement, is_due)
+    where s.is_due;
 end
 $$;
 comment on function vsync_internal.index_statements(name, int, jsonb) is 'the rows of vsync.index_statements()';
@@ -51,7 +51,7 @@ as $$
 begin
     -- waiting would hold a snapshot that the other build waits for
     if not pg_try_advisory_lock(hashtext('vsync index'), version_id) then
-        perform vsync_internal.raise('VS406', 'the index is being built already', format('Session %s is at it.', (
+        perform vsync_internal.raise('VS405', 'the index is being built already', format('Session %s is at it.', (
             select string_agg(k.pid::text, ', ') from pg_locks as k where k.locktype = 'advisory' and k.granted and k.objid::bigint = version_id
                 and k.classid::bigint = (hashtext('vsync index')::bigint & 4294967295))),
             'select * from pg_stat_progress_create_index');
@@ -73,12 +73,16 @@ declare
 begin
     if index ->> 'type' <> 'none'
         and not exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', v_next)) and i.indisvalid) then
-        perform vsync_internal.raise('VS406', format('the new index of version %s of "%s" is not whole', v_version.version, v_version.embedding),
+        perform vsync_internal.raise('VS405', format('the new index of version %s of "%s" is not whole', v_version.version, v_version.embedding),
             'Its build broke off.', format('vsync index rebuild %s %s', v_version.embedding, v_version.version));
     end if;
     -- renaming locks out no reader and no writer; queries say what the index holds from this row on
-    execute format('alter index if exists vsync_data.%I rename to %I', v_version.data || '_ann', v_version.data || '_ann_old');
-    execute format('alter index if exists vsync_data.%I rename to %I', v_next, v_version.data || '_ann');
+    if to_regclass(format('vsync_data.%I', v_version.data || '_ann')) is not null then
+        execute format('alter index vsync_data.%I rename to %I', v_version.data || '_ann', v_version.data || '_ann_old');
+    end if;
+    if index ->> 'type' <> 'none' then
+        execute format('alter index vsync_data.%I rename to %I', v_next, v_version.data || '_ann');
+    end if;
     update vsync_internal.versions as v set index = swap_index.index where v.id = version_id;
     update vsync_internal.progress as p set recall = null, recall_at = null where p.version_id = swap_index.version_id;
     return true;

@@ -135,12 +135,12 @@ begin
             'Give a share of the callers from 0 to 1, for example 0.1.');
     end if;
     if v_challenger.id = v_champion.id then
-        perform vsync_internal.raise('VS405', format('version %s of "%s" is being served', v_challenger.version, v_embedding.name),
+        perform vsync_internal.raise('VS406', format('version %s of "%s" is being served', v_challenger.version, v_embedding.name),
             'The active version is the champion, and answers whom the challenger does not.',
             format('select version, label, state from vsync.versions where embedding = %L', v_embedding.name));
     end if;
     if v_running.challenger <> v_challenger.version then
-        perform vsync_internal.raise('VS405', format('version %s of "%s" is being tried already', v_running.challenger, v_embedding.name),
+        perform vsync_internal.raise('VS406', format('version %s of "%s" is being tried already', v_running.challenger, v_embedding.name),
             format('Experiment %s runs since %s.', v_running.id, v_running.started_at), format('select vsync.stop_experiment(%L)', v_embedding.name));
     end if;
     if v_running.id is not null then

@@ -56,6 +56,7 @@ CREATION = {
     "embedding exists": (f"select vsync.create_embedding('catalog', '{DOCUMENT}', 'tiny')", "VS301"),
     "relation beside the root": (f"select vsync.create_embedding('keyless', '{DOCUMENT}', 'tiny')", "VS301"),
     "unknown option": (f"{_NEW}, options => '{{\"refesh\": 1}}')", "VS001"),
+    "vectors in the root table": (f'{_NEW}, options => \'{{"destination": "column"}}\')', "VS001"),
     "options no object": (f"{_NEW}, options => '[]')", "VS001"),
     "unknown capture": (f"{_NEW}, capture => 'triger')", "VS001"),
     "null capture": (f"{_NEW}, capture => null)", "VS001"),

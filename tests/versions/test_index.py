@@ -203,7 +203,7 @@ def test_what_a_broken_build_left_is_noticed_and_cleaned(shop: Connection, conne
     ((detail, remedy),) = rows(shop, found)
     assert "catalog_v1_ann_next" in detail
     assert remedy.startswith("vsync index rebuild catalog 1")
-    report = refused(lambda: run(shop, 'select vsync_internal.swap_index(1, \'{"type": "hnsw"}\')'), "VS406")
+    report = refused(lambda: run(shop, 'select vsync_internal.swap_index(1, \'{"type": "hnsw"}\')'), "VS405")
     assert "broke off" in (report.message_detail or "")
     rebuild(shop)
     assert indexes(shop) == ["catalog_v1_ann"]
@@ -224,7 +224,7 @@ def test_an_index_that_is_not_whole_counts_as_none_and_a_worker_builds_it(
 def test_one_build_at_a_time(shop: Connection, connect: Callable[..., Connection]) -> None:
     other = connect()
     run(other, "select vsync_internal.hold_index(1)")
-    report = refused(lambda: rebuild(shop), "VS406")
+    report = refused(lambda: rebuild(shop), "VS405")
     assert str(other.info.backend_pid) in (report.message_detail or "")
     run(shop, "drop index vsync_data.catalog_v1_ann")
     assert value(shop, "select vsync_internal.build_index(1)") is False
@@ -289,3 +289,16 @@ def test_a_version_of_its_own_index_is_searched_by_it_after_the_switch(
     activate(db, 2)
     assert rows(db, _SEARCH, "product 7", 1) == [(7, pytest.approx(0, abs=1e-6))]
     assert scans(db, _SEARCH, "product 7", 1) == 1
+
+
+def test_a_reader_behind_row_level_security_finds_what_it_may_see(
+    db: Connection, make_model: Callable[..., Path], connect: Callable[..., Connection], make_role: Callable[..., str]
+) -> None:
+    wide_shop(db, make_model, 1000, '{"quantize": "binary"}')
+    role = make_role("vsync_reader")
+    run(db, f"grant usage on schema shop to {role}; grant select on shop.products to {role}")
+    run(db, "alter table shop.products enable row level security")
+    run(db, "create policy few on shop.products using (id % 50 = 7)")
+    found = rows(connect(user=role), _SEARCH, "product 507", 20)
+    assert found[0][0] == 507
+    assert sorted(row[0] for row in found) == list(range(7, 1000, 50))
