@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 HISTORIES ?= 5000
+JOBS ?= 0
 export PG_CONFIG HISTORIES
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
@@ -47,8 +48,8 @@ dsn: ## print its connection string and nothing else
 demo: install ## the main job, end to end, on real rows
 	@.venv/bin/vsync demo
 
-test: install ## all tests
-	@$(PYTHON) -m pytest
+test: install ## all tests (make test JOBS=2: two processes, each with a cluster of its own)
+	@$(PYTHON) -m pytest -n $(JOBS) --dist worksteal
 
 soak: install ## the property-based tests with thousands of histories (make soak HISTORIES=2000)
 	@$(PYTHON) -m pytest -m soak --hypothesis-profile=soak -v -o faulthandler_timeout=1800

@@ -51,12 +51,13 @@ def remove(server: Server) -> list[str]:
     _require_writable(server)
     removed: list[str] = []
     pth = _site_directory(linked_python(server)) / _PTH
-    rest = "".join(_other_lines(pth, server))
-    if pth.exists() and rest:
-        pth.write_text(rest, encoding="utf-8")
-    elif pth.exists():
-        pth.unlink()
-        removed.append(str(pth))
+    with _locked(pth.parent):
+        rest = "".join(_other_lines(pth, server))
+        if pth.exists() and rest:
+            pth.write_text(rest, encoding="utf-8")
+        elif pth.exists():
+            pth.unlink()
+            removed.append(str(pth))
     for path in (*server.extension_directory.glob("vsync--*.sql"), server.extension_directory / "vsync.control"):
         if path.exists():
             path.unlink()
@@ -120,8 +121,10 @@ def _place_engine(server: Server, python: Path, root: Path) -> list[str]:
 def _place_pth(server: Server, python: Path) -> list[str]:
     pth = _site_directory(python) / _PTH
     pth.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(_other_lines(pth, server)) + _pth_line(server, _packages(server))
-    return [f"placed {pth}"] if _write(pth, text) else []
+    line = _pth_line(server, _packages(server))
+    with _locked(pth.parent):
+        placed = _write(pth, "".join(_other_lines(pth, server)) + line)
+    return [f"placed {pth}"] if placed else []
 
 
 def _packages(server: Server) -> Path:
@@ -167,6 +170,17 @@ def _require_writable(server: Server) -> None:
 
 def _lock_file(server: Server) -> Path:
     return server.pkglibdir / ".vsync.lock"
+
+
+@contextmanager
+def _locked(directory: Path) -> Generator[None]:
+    """Hold a lock on a directory: the servers of one Python share the file."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -84,6 +84,20 @@ REFUSED = (
 )
 
 
+def test_it_has_the_functions_of_a_server_with_python(owner: Connection, db: Connection) -> None:
+    functions = (
+        "select p.oid::regprocedure::text from pg_proc as p"
+        " where p.pronamespace in ('vsync'::regnamespace, 'vsync_internal'::regnamespace)"
+    )
+    outside, inside = set(rows(owner, functions)), set(rows(db, functions))
+    assert inside - outside == {("vsync_internal.engine_version()",)}
+    assert outside - inside == {
+        ("vsync_internal.ask(text,jsonb)",),
+        ("vsync_internal.answer(text,jsonb)",),
+        ("vsync_internal.forget_answers()",),
+    }
+
+
 def test_what_is_refused_is_refused_in_the_same_words(
     managed: str, dsn: str, db: Connection, owner: Connection, tiny_model: Path, models_directory: Path
 ) -> None:

@@ -1,12 +1,15 @@
 """What `make install` puts into a server: found by PL/Python however the server is started, by nothing else."""
 
+import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from races.steps import wait_until
 from vsync_admin import cluster as clusters
 from vsync_admin import extension, placement
 from vsync_admin.cluster import Cluster
@@ -86,3 +89,19 @@ def test_a_table_of_contents_with_an_unknown_line_is_refused(tmp_path: Path):
     (tmp_path / "install.sql").write_text("\\i elsewhere.sql\n", encoding="utf-8")
     with pytest.raises(CommandError, match="line 1"):
         extension.parts(tmp_path)
+
+
+def test_servers_of_one_python_that_are_placed_at_once_keep_each_others_line(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another server's placement holds the directory; this one must wait before it reads the file."""
+    monkeypatch.setattr(placement, "_site_directory", lambda python: tmp_path)
+    pth, other = tmp_path / "vsync.pth", "import os; '' == '/other/postgres' and None\n"
+    with ThreadPoolExecutor(1) as pool, placement._locked(tmp_path):
+        placing = pool.submit(placement._place_pth, server, linked_python(server))
+        waiter = re.compile(rf"-> FLOCK .*:{tmp_path.stat().st_ino} ")
+        wait_until(lambda: placing.done() or bool(waiter.search(Path("/proc/locks").read_text("ascii"))), "the lock")
+        pth.write_text(other, encoding="utf-8")
+    assert placing.result() == [f"placed {pth}"]
+    mine, theirs = sorted(pth.read_text(encoding="utf-8").splitlines(keepends=True), key=lambda line: line == other)
+    assert (str((server.bindir / "postgres").resolve()) in mine, theirs) == (True, other)

@@ -404,6 +404,27 @@ KEEPING = (
         "grant all on all tables in schema vsync_internal to vsync_reader",
     ),
     Mutation(
+        "the owner is the name at creation",
+        "access/test_owner_rights.py::test_an_owner_that_is_renamed_stays_the_owner",
+        "owner_of",
+        "coalesce(pg_get_userbyid(c.relowner), e.owner)",
+        "e.owner",
+    ),
+    Mutation(
+        "a null of a type of one's own is an empty text",
+        "promise/test_keys.py::test_a_null_in_a_dependencys_tuple_is_no_empty_text[mood]",
+        "key_text",
+        "case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end",
+        "pg_catalog.format(''%%s'', %1$s)",
+    ),
+    Mutation(
+        "the serving view stays where it was",
+        "promise/test_ddl.py::test_a_root_that_moves_to_another_schema_is_followed",
+        "follow_ddl",
+        "perform vsync_internal.follow_schema(e.root) from (",
+        "perform from (",
+    ),
+    Mutation(
         "whoever may call inspect_model reads the server's files",
         _KEEPING + "test_nobody_but_a_superuser_reaches_model_paths[inspect-vsync_reader]",
         "",
