@@ -220,21 +220,24 @@ def test_claiming_marks_is_a_heap_only_update(items: Connection) -> None:
 
 def test_a_document_that_workers_are_lost_over_is_claimed_alone_and_parked(items: Connection) -> None:
     items.execute("select vsync.configure('max_attempts', '2'), vsync.configure('retry_seconds', '0')")
-    items.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 200) as g")
+    items.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 100) as g")
     fold(items)
     sizes: list[int] = []
-    while (claimed := claim(items, 256)).token is not None:
+    for _ in range(60):
+        claimed = claim(items, 256)
+        if claimed.token is None:
+            break
         sizes.append(len(claimed.keys))
         if "7" in claimed.keys:
             lose_lease(items, claimed)
         else:
             publish(items, claimed, render(items, claimed))
             release(items, claimed)
-    assert (sizes[0], sizes[1]) == (200, 4)
+    assert (sizes[0], sizes[1]) == (100, 4)
     assert sizes.count(1) >= 3
     failures = items.execute("select key ->> 'id', parked, sqlstate, attempts from vsync.failures").fetchall()
     assert failures == [("7", True, "VS105", 2)]
-    assert len(stored(items)) == 199
+    assert len(stored(items)) == 99
     put(items, 7, "a change revives it")
     assert_fresh(items)
 
