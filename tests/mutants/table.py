@@ -587,8 +587,8 @@ _REMEMBERED = """
     v_model_id := coalesce(nullif(current_setting('vsync.remembered', true), '')::int, v_model_id);
     perform set_config('vsync.remembered', v_model_id::text, false);"""
 _INSIDE = """v.version, v.data) || format(
-        ' where %s = (select s.version from vsync_internal.serving as s where s.embedding = %L)', v.version, replace_view.embedding),
-        ' union all ' order by v.version)"""
+        ' where %s = (select s.version from vsync_internal.serving as s where s.embedding = %L)',
+        v.version, replace_view.embedding), ' union all ' order by v.version)"""
 
 VERSIONS = (
     Mutation(
