@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 HISTORIES ?= 5000
 JOBS ?= 0
-export PG_CONFIG HISTORIES
+export PG_CONFIG HISTORIES SEED PERCENT
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
@@ -54,8 +54,8 @@ test: install ## all tests (make test JOBS=2: two processes, each with a cluster
 soak: install ## the property-based tests with thousands of histories (make soak HISTORIES=2000)
 	@$(PYTHON) -m pytest -m soak --hypothesis-profile=soak -v -o faulthandler_timeout=1800
 
-chaos: install ## the tests that kill servers and backends, over and over
-	@$(PYTHON) -m pytest -m chaos
+chaos: install ## everything that can break, broken under load (make chaos SEED=7 PERCENT=10)
+	@$(PYTHON) -m pytest -m chaos -v -o faulthandler_timeout=3600 tests/chaos
 
 lint: venv ## ruff, import-linter, pyright, the SQL checks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -12,10 +12,11 @@ import pytest
 from chaos.battery import Battery
 from chaos.load import DOCUMENT, KINDS, Load, Worker, open_shop
 from fix_cluster import Connect, Connection
-from races.steps import in_background, run, scalar
+from races.steps import in_background, run, scalar, wait_until
 
 ROWS = 60
 DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
+WAITING = "select wait_event is not null and state = 'active' from pg_stat_activity where pid = %s"
 PATIENCE = "set lock_timeout = '20 s'; set statement_timeout = '60 s'"
 
 
@@ -151,6 +152,26 @@ def idle_writes(connect: Connect) -> Iterator[list[int]]:
     finally:
         stop.set()
         writing.result(60)
+
+
+def test_drop_extension_holds_nothing_while_it_waits(
+    db: Connection, connect: Connect, tiny_model: Path, battery: Battery
+) -> None:
+    open_shop(db, battery.journal, tiny_model, rows=ROWS)
+    dropper, other = connect(), connect()
+    with db.transaction():
+        run(db, "select from vsync_internal.marks")
+        dropping = in_background(lambda: run(dropper, "drop extension vsync cascade"))
+        pid = dropper.info.backend_pid
+        wait_until(lambda: scalar(other, WAITING, pid), "DROP EXTENSION")
+        run(db, "set local lock_timeout = '2 s'")
+        for relation in ("vsync_internal.log", "vsync_internal.progress", "vsync_data.found_v1", "shop.found"):
+            run(db, f"select from {relation}")
+        run(db, "insert into shop.items values (1000, 1, 'captured')")
+        battery.faults += 1
+    dropping.result(60)
+    assert scalar(db, "select to_regnamespace('vsync') is null")
+    assert scalar(db, "select count(*) from shop.items") == ROWS + 1
 
 
 @pytest.mark.parametrize("rounds", [25, pytest.param(1000, marks=pytest.mark.chaos, id="1000 rounds")])

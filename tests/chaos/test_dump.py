@@ -89,7 +89,7 @@ def test_the_structure_alone_can_be_written_to_and_declared_anew(
     assert len(rows) == scalar(bare, "select count(*) from shop.items")
     bare.execute("select vsync.register_model('tiny', %s)", [f"file://{tiny_model}"])
     # numbered otherwise than before, and the old triggers are there still
-    bare.execute("select vsync.create_embedding('kinds_found', 'select id, name as content from shop.kinds', 'tiny')")
+    bare.execute("select vsync.create_embedding('items_found', 'select id, body as content from shop.items', 'tiny')")
     bare.execute("select vsync.create_embedding('found', %s, 'tiny', index => '{\"type\": \"none\"}')", [DOCUMENT])
     battery.rest(bare)
     change(bare, battery, "captured ")

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -40,6 +41,14 @@ def strike(cluster: Cluster, load: Load, fault: str, chance: random.Random) -> b
     return False
 
 
+def add_version(dsn: str) -> bool:
+    """Add a version of another model; False where the server is not back yet or somebody reads the view."""
+    with suppress(psycopg.OperationalError), psycopg.connect(dsn, autocommit=True) as session:
+        session.execute("select vsync.add_version('found', model => 'other')")
+        return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("kills", "updates", "rows", "pause"),
     [(5, 3000, 600, 0.0), pytest.param(200, 1_000_000, 20_000, 1.0, marks=pytest.mark.chaos, id="200 kills")],
@@ -47,6 +56,7 @@ def strike(cluster: Cluster, load: Load, fault: str, chance: random.Random) -> b
 def test_nothing_is_lost_doubled_or_stale_whatever_was_killed(
     crash_cluster: Cluster,
     tiny_model: Path,
+    tiny_model_other: Path,
     battery: Battery,
     share: Callable[[int], int],
     kills: int,
@@ -57,6 +67,7 @@ def test_nothing_is_lost_doubled_or_stale_whatever_was_killed(
     dsn = crash_cluster.dsn("vsync")
     with psycopg.connect(dsn, autocommit=True) as session:
         open_shop(session, battery.journal, tiny_model, rows=rows, index="hnsw")
+        session.execute("select vsync.register_model('other', %s)", [f"file://{tiny_model_other}"])
     if pause:
         kills, updates = share(kills), share(updates)
     restarts = 0
@@ -70,10 +81,14 @@ def test_nothing_is_lost_doubled_or_stale_whatever_was_killed(
             fault = FAULTS[turn % len(FAULTS)] if not pause else battery.chance.choice(FAULTS)
             restarts += strike(crash_cluster, load, fault, battery.chance)
             battery.faults += 1
+            if turn == kills // 2:
+                wait_until(lambda: add_version(dsn), "the second version")
         wait_until(lambda: load.done >= updates - len(writers), "the rest of the writes", 600)
     clusters.start(crash_cluster)  # waits for the end of recovery
     assert crash_cluster.log.read_text(errors="replace").count(KILLED) >= restarts > 0
     with psycopg.connect(dsn, autocommit=True) as session:
+        battery.rest(session)
+        session.execute("select vsync.activate_version('found', 2)")
         battery.rest(session)
         assert scalar(session, "select count(*) from shop.items") > rows / 2
 

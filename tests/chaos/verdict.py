@@ -48,7 +48,8 @@ def tiny_vectors(texts: list[str], seed: int = 1) -> NDArray[np.float32]:
     """Return the vectors (n, 8) that the tiny model of a seed gives texts."""
     weights = tiny_weights(_DIMENSIONS, seed, _TOKENIZER.get_vocab_size())
     vectors = np.empty((len(texts), _DIMENSIONS), dtype=np.float32)
-    for i, encoding in enumerate(_TOKENIZER.encode_batch_fast(texts)):
+    begun = [text[: 20 * TINY_MAX_TOKENS] for text in texts]  # a token is a character, or a word of at most ten
+    for i, encoding in enumerate(_TOKENIZER.encode_batch_fast(begun)):
         scale = 1 + POSITION_WEIGHT * np.arange(len(encoding.ids), dtype=np.float32)
         vectors[i] = (weights[encoding.ids] * scale[:, None]).mean(axis=0)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

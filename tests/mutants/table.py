@@ -367,6 +367,25 @@ CAPTURE = (
     ),
 )
 
+_FAR = """from pg_catalog.unnest(%s) as u (key)) select distinct %s from (%s) as d',
+        vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
+"""
+_FAR_TOO = """from pg_catalog.unnest(%s) as u (key)
+        where u.key in (select f.%I::text from %s as f)) select distinct %s from (%s) as d',
+        vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
+        dependency #>> '{keys,0,column}', (dependency ->> 'relation_oid')::oid::regclass,
+"""
+
+JOINS = (
+    Mutation(
+        "a dependency's tuples are joined with its rows of today",
+        "promise/test_join_histories.py::test_every_shape_is_followed_link_by_link[trigger-children]",
+        "delta_query",
+        _FAR,
+        _FAR_TOO,
+    ),
+)
+
 KEEPING = (
     Mutation(
         "render() drops old vectors at once",
@@ -547,6 +566,13 @@ AUDIT = (
 
 WAL = (
     Mutation(
+        "the slot is read with get, not with peek",
+        "chaos/test_wal_kill.py::test_a_crash_at_any_step_of_reading_loses_nothing[WAL_APPEND.after]",
+        "wal_peek",
+        "pg_logical_slot_peek_binary_changes",
+        "pg_logical_slot_get_binary_changes",
+    ),
+    Mutation(
         "a slot ahead of the log is taken for ours",
         "capture/test_wal_slot.py::test_a_slot_that_lost_changes_is_made_again_and_every_document_compared"
         "[advanced by somebody else]",
@@ -589,10 +615,20 @@ _SERVED_MODEL = "where s.embedding = serving_model.embedding;"
 _REMEMBERED = """
     v_model_id := coalesce(nullif(current_setting('vsync.remembered', true), '')::int, v_model_id);
     perform set_config('vsync.remembered', v_model_id::text, false);"""
+_INSIDE = """v.version, v.data) || format(
+        ' where %s = (select s.version from vsync_internal.serving as s where s.embedding = %L)',
+        v.version, replace_view.embedding), ' union all ' order by v.version)"""
 
 _SWITCHING = "versions/test_switching.py::test_no_reader_"
 
 VERSIONS = (
+    Mutation(
+        "the serving view filters by version inside its branches",
+        "versions/test_rollout.py::test_the_plan_of_the_view_never_executes_the_branch_that_is_not_served",
+        "replace_view",
+        "v.version, v.data), ' union all ' order by v.version)",
+        _INSIDE,
+    ),
     Mutation(
         "a dependency's change waits for the backlog of another version",
         "versions/test_backlog.py::test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another",
@@ -763,4 +799,57 @@ INDEXES = (
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *INDEXES)
+
+CHAOS = (
+    Mutation(
+        "a worker that was lost is held against nothing",
+        _CLAIMS + "test_a_document_that_workers_are_lost_over_is_claimed_alone_and_parked",
+        "reap",
+        "perform vsync_internal.suspect(v_lease);",
+        "",
+    ),
+    Mutation(
+        "what a worker was lost over is claimed with all the rest",
+        _CLAIMS + "test_a_document_that_workers_are_lost_over_is_claimed_alone_and_parked",
+        "claim",
+        "max_keys >> 6 * least(v_losses, 4)",
+        "max_keys",
+    ),
+    Mutation(
+        "a claim is not flushed",
+        _CLAIMS + "test_a_claim_is_on_disk_before_its_documents_are_touched",
+        "claim",
+        "set_config('synchronous_commit', 'local', true)",
+        "set_config('synchronous_commit', 'off', true)",
+    ),
+    Mutation(
+        "DROP EXTENSION waits with what it has locked",
+        "chaos/test_ddl.py::test_drop_extension_holds_nothing_while_it_waits",
+        "before_drop_extension",
+        "perform vsync_internal.lock_all();",
+        "null;",
+    ),
+    Mutation(
+        "a trigger that a dump left behind is taken for one's own",
+        "chaos/test_dump.py::test_the_structure_alone_can_be_written_to_and_declared_anew",
+        "install_triggers",
+        "and t.tgfoid = to_regproc(",
+        "and 0 <> length(",
+    ),
+    Mutation(
+        "a clock that was put back makes a version wait",
+        "chaos/test_clock.py::test_a_clock_set_back_leaves_nothing_waiting_for_an_hour",
+        "is_due",
+        "at not between clock_timestamp() and clock_timestamp() + interval '5 minutes'",
+        "at <= clock_timestamp()",
+    ),
+    Mutation(
+        "a worker outlives its server",
+        "chaos/test_kill.py::test_a_worker_does_not_outlive_its_server",
+        _WORKER,
+        _BODY,
+        "from vsync_engine import entry, host\nhost.PlpyHost.commit = lambda self: self._guarded(self._plpy.commit)\n",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *JOINS, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *INDEXES, *CHAOS)

@@ -216,3 +216,38 @@ def test_claiming_marks_is_a_heap_only_update(items: Connection) -> None:
         assert len(claim(items, 10).keys) == 10
         hot = "select pg_stat_get_xact_tuples_hot_updated('vsync_internal.marks'::regclass)"
         assert scalar(items, hot) == 10
+
+
+def test_a_document_that_workers_are_lost_over_is_claimed_alone_and_parked(items: Connection) -> None:
+    items.execute("select vsync.configure('max_attempts', '2'), vsync.configure('retry_seconds', '0')")
+    items.execute("insert into shop.items select g, 'text ' || g from generate_series(1, 100) as g")
+    fold(items)
+    sizes: list[int] = []
+    for _ in range(60):
+        claimed = claim(items, 256)
+        if claimed.token is None:
+            break
+        sizes.append(len(claimed.keys))
+        if "7" in claimed.keys:
+            lose_lease(items, claimed)
+        else:
+            publish(items, claimed, render(items, claimed))
+            release(items, claimed)
+    assert (sizes[0], sizes[1]) == (100, 4)
+    assert sizes.count(1) >= 3
+    failures = items.execute("select key ->> 'id', parked, sqlstate, attempts from vsync.failures").fetchall()
+    assert failures == [("7", True, "VS105", 2)]
+    assert len(stored(items)) == 99
+    put(items, 7, "a change revives it")
+    assert_fresh(items)
+
+
+def test_a_claim_is_on_disk_before_its_documents_are_touched(items: Connection) -> None:
+    put(items, 1, "text")
+    fold(items)
+    items.execute("set synchronous_commit = off")
+    with items.transaction():
+        assert claim(items).token is not None
+        written = scalar(items, "select pg_current_wal_insert_lsn()")
+    assert scalar(items, "select pg_current_wal_flush_lsn() >= %s::pg_lsn", written)
+    assert scalar(items, "show synchronous_commit") == "off"

@@ -26,6 +26,7 @@ class SessionOptions:
     def add_session_config_entry(self, key: str, value: str) -> None: ...
 
 class RunOptions:
+    terminate: bool
     def add_run_config_entry(self, key: str, value: str) -> None: ...
 
 class InferenceSession:
