@@ -86,7 +86,7 @@ WAL_FAILED = Statement(
     "select vsync_internal.wal_failed($1, pg_catalog.make_interval(secs => $2))",
     ("pg_catalog.text", "pg_catalog.float8"),
 )
-WAL_FEEDS = Statement("select relation::pg_catalog.int8, feed_id, keys, columns from vsync_internal.wal_feeds()")
+WAL_FEEDS = Statement("select * from vsync_internal.wal_feeds()")
 WAL_INSPECT = Statement("select vsync_internal.wal_inspect()")
 WAL_LOSE = Statement("select vsync_internal.wal_lose($1)", ("pg_catalog.text",))
 WAL_MAKE = Statement("select vsync_internal.wal_make()")

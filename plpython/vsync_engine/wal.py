@@ -16,6 +16,7 @@ import orjson
 from vsync_engine import statements
 from vsync_engine.claim import transaction
 from vsync_engine.host import Host, HostError, Row, Statement, value
+from vsync_engine.images import Images
 from vsync_engine.pgoutput import (
     UNCHANGED,
     Begin,
@@ -48,11 +49,18 @@ _LOST = frozenset({"42704", "55000", "58P01"})  # publication gone, slot invalid
 
 @dataclass(frozen=True)
 class Feed:
-    """What of a table's changed rows goes into the log: a tuple of columns, when one of the watched ones changed."""
+    """What of a table's changed rows goes into the log: a tuple of columns, when one of the watched ones changed.
+
+    images: columns whose values go along for rules; json: those of them that are JSON. by_row: the tuple is the primary
+    key.
+    """
 
     id: int
     keys: tuple[str, ...]
     columns: tuple[str, ...]
+    images: tuple[str, ...] = ()
+    json: frozenset[str] = frozenset()
+    by_row: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,12 +70,14 @@ class _Place:
     feed: int
     keys: tuple[int, ...]
     columns: tuple[int, ...]
+    images: Images | None = None
 
 
 @dataclass
 class _Pack:
     at: int
     keys: dict[Key, None] = field(default_factory=dict[Key, None])
+    imaged: list[tuple[Key, orjson.Fragment]] = field(default_factory=list[tuple[Key, orjson.Fragment]])
 
 
 class Changes:
@@ -98,6 +108,8 @@ class Changes:
         self._rows: dict[int, list[LogRow]] = {}
         self._skip = False
         self._time = 0
+        self._xid = 0
+        self._imaged: set[tuple[int, str]] = set()
 
     def add(self, message: Message | None) -> bool:
         """Take a message; False at a transaction that is not visible yet: neither it nor what follows may be taken."""
@@ -106,6 +118,7 @@ class Changes:
         elif isinstance(message, Begin):
             self._skip = message.lsn < self._start
             self._time = message.time
+            self._xid = message.xid
             return self._skip or self.visible(message.xid)
         elif self._skip:
             pass
@@ -113,17 +126,22 @@ class Changes:
             self._update(message)
         elif isinstance(message, Insert):
             for place in self._places.get(message.relation, ()):
-                self._note(place.feed, "I", _key(place, message.new, None))
+                self._note(place, "I", _key(place, message.new, None), None, message.new)
         elif isinstance(message, Delete):
             for place in self._places.get(message.relation, ()):
-                self._note(place.feed, "D", _key(place, message.old, None))
+                self._note(place, "D", _key(place, message.old, None), message.old, None)
         elif isinstance(message, Truncate):
             for feed in {place.feed for relation in message.relations for place in self._places.get(relation, ())}:
                 self._write(feed, {"op": "T", "at": self._time, "keys": None})
         elif isinstance(message, Commit):
-            self.end, self.at = message.end, message.time
-            self.transactions += 1
+            self._commit(message)
         return True
+
+    def _commit(self, message: Commit) -> None:
+        self.end, self.at = message.end, message.time
+        self.transactions += 1
+        for pack in list(self._imaged):  # rules are asked about a transaction's change
+            self._close(*pack)
 
     def flush(self) -> None:
         """Emit what is left."""
@@ -141,25 +159,40 @@ class Changes:
             if full and old is not None and all(new[i] is UNCHANGED or new[i] == old[i] for i in place.columns):
                 continue
             key = _key(place, new, old)
-            self._note(place.feed, "U", key)
-            if old is not None and (before := _key(place, old, None)) != key:
-                self._note(place.feed, "U", before)
+            before = None if old is None else _key(place, old, None)
+            if old is None or before == key:
+                self._note(place, "U", key, old, new)
+            elif place.images is not None and place.images.by_row:
+                self._note(place, "U", before, old, None)
+                self._note(place, "U", key, None, place.images.completed(new, old))
+            else:
+                self._note(place, "U", key, old, new)
+                self._note(place, "U", before, old, new)
 
-    def _note(self, feed: int, op: str, key: Key | None) -> None:
+    def _note(self, place: _Place, op: str, key: Key | None, old: Tuple | None, new: Tuple | None) -> None:
         if key is None:
-            self.review.add(feed)
+            self.review.add(place.feed)
             return
-        pack = self._packs.get((feed, op))
+        pack = self._packs.get((place.feed, op))
         if pack is None:
-            pack = self._packs[feed, op] = _Pack(self._time)
-        pack.keys[key] = None
-        if len(pack.keys) >= _TOGETHER:
-            self._close(feed, op)
+            pack = self._packs[place.feed, op] = _Pack(self._time)
+        if place.images is None:
+            pack.keys[key] = None
+        else:
+            pack.imaged.append((key, place.images.of(old, new)))
+            self._imaged.add((place.feed, op))
+        if len(pack.keys) + len(pack.imaged) >= _TOGETHER:
+            self._close(place.feed, op)
 
     def _close(self, feed: int, op: str) -> None:
         pack = self._packs.pop((feed, op))
-        self.keys += len(pack.keys)
-        self._write(feed, {"op": op, "at": pack.at, "keys": [key[0] if len(key) == 1 else key for key in pack.keys]})
+        keys = list(pack.keys) or [key for key, _ in pack.imaged]
+        self.keys += len(keys)
+        row: LogRow = {"op": op, "at": pack.at, "keys": [key[0] if len(key) == 1 else key for key in keys]}
+        if pack.imaged:
+            row |= {"images": [image for _, image in pack.imaged], "source": str(self._xid)}
+            self._imaged.discard((feed, op))
+        self._write(feed, row)
 
     def _write(self, feed: int, row: LogRow) -> None:
         rows = self._rows.setdefault(feed, [])
@@ -179,8 +212,13 @@ class Changes:
             if not all(name in index and (full or name in identity) for name in feed.keys):
                 self.review.add(feed.id)  # renamed since, or of an identity that does not tell old values
                 continue
+            if feed.images and not full:
+                self.review.add(feed.id)  # rules cannot be asked about rows that are not told
+                continue
             columns = tuple(index[name] for name in feed.columns if name in index)
-            places.append(_Place(feed.id, tuple(index[name] for name in feed.keys), columns))
+            imaged = tuple((name, index[name], name in feed.json) for name in feed.images if name in index)
+            images = Images(imaged, feed.by_row) if feed.images else None
+            places.append(_Place(feed.id, tuple(index[name] for name in feed.keys), columns, images))
 
 
 def _key(place: _Place, row: Tuple, old: Tuple | None) -> Key | None:
@@ -350,6 +388,13 @@ def _none(xid: int) -> bool:
 def _by_table(rows: Iterable[Row]) -> dict[int, list[Feed]]:
     feeds: dict[int, list[Feed]] = {}
     for row in rows:
-        feed = Feed(row["feed_id"], tuple(row["keys"]), tuple(row["columns"]))
+        feed = Feed(
+            row["feed_id"],
+            tuple(row["keys"]),
+            tuple(row["columns"]),
+            tuple(row["images"]),
+            frozenset(row["json"]),
+            row["by_row"],
+        )
         feeds.setdefault(int(row["relation"]), []).append(feed)
     return feeds

@@ -1,3 +1,25 @@
+create function vsync_internal.check_images(relation regclass)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_leaf regclass;
+begin
+    for v_leaf in
+        select l.relid from vsync_internal.feeds as f, lateral vsync_internal.wanted_columns(f) as w, vsync_internal.leaves(check_images.relation) as l (relid)
+        join pg_class as c on c.oid = l.relid and c.relreplident <> 'f'
+        where f.relation = check_images.relation and f.capture = 'wal' and w.images <> '{}' limit 1
+    loop
+        perform vsync_internal.raise('VS502', format('the replica identity of %s does not tell enough', v_leaf),
+            'A rule reads old and new rows, and the changes of this table are read from the WAL.', format('alter table %s replica identity full', v_leaf));
+    end loop;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_images(regclass) is 'refuses rules on rows that the WAL does not tell in full';
+
 create function vsync_internal.sync_rules(embedding name)
 returns int
 language plpgsql
@@ -17,6 +39,7 @@ begin
         where v.embedding = sync_rules.embedding and (f.columns, f.images) is distinct from (w.columns, w.images)
         order by 1
     loop
+        perform vsync_internal.check_images(v_relation);
         -- who has written the table commits first: a change is captured with what the rules in force read
         execute format('lock table %s in share row exclusive mode', v_relation);
         perform vsync_internal.sync_capture(v_relation);

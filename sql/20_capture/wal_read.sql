@@ -28,17 +28,23 @@ comment on function vsync_internal.wal_begin(bigint, bigint) is
 'claims the slot until the end of the transaction and says what to read, nulls where another session reads or nothing is there';
 
 create function vsync_internal.wal_feeds()
-returns table (relation oid, feed_id int, keys text[], columns text[])
+returns table (relation bigint, feed_id int, keys text[], columns text[], images text[], json text[], by_row boolean)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select l.relid, f.id, array(select k ->> 'column' from jsonb_array_elements(f.keys) with ordinality as u (k, i) order by i), f.columns::text[]
-    from vsync_internal.feeds as f cross join lateral vsync_internal.leaves(f.relation) as l (relid)
+    select l.relid::bigint, f.id, k.columns, f.columns::text[], f.images::text[],
+        array(select a.attname::text from pg_attribute as a
+            where a.attrelid = f.relation and a.attname = any (f.images) and a.atttypid in ('json'::regtype, 'jsonb'::regtype)),
+        k.columns = array(select p ->> 'column' from jsonb_array_elements(vsync_internal.primary_key(f.relation)) with ordinality as u (p, i) order by i)
+    from vsync_internal.feeds as f cross join lateral vsync_internal.leaves(f.relation) as l (relid),
+        lateral (select array(select k ->> 'column' from jsonb_array_elements(f.keys) with ordinality as u (k, i) order by i)) as k (columns)
     where f.capture = 'wal'
 $$;
-comment on function vsync_internal.wal_feeds() is 'what of a table''s changes goes into the log, a row a table and feed; of a partitioned one for each partition';
+comment on function vsync_internal.wal_feeds() is
+'what of a table''s changes goes into the log, a row a table and feed; of a partitioned one for each partition. images: columns whose values go along, json: those
+that are JSON; by_row: the key is the primary key';
 
 create function vsync_internal.wal_peek(upto_lsn bigint)
 returns setof bytea
@@ -67,6 +73,8 @@ as $$
 declare
     v_keys jsonb := (select f.keys from vsync_internal.feeds as f where f.id = wal_append.feed_id);
     v_single boolean := jsonb_array_length(v_keys) = 1;
+    v_imaged boolean := (select f.images <> '{}' from vsync_internal.feeds as f where f.id = wal_append.feed_id);
+    v_elements text := case when v_single then 'json_array_elements_text' else 'json_array_elements' end;
     v_count bigint;
 begin
     if v_keys is null then
@@ -74,24 +82,27 @@ begin
     end if;
     -- a type from outside pg_catalog goes in as the text that it came as: its input function is anybody's
     execute format($sql$
-        insert into vsync_internal.log (slot, feed_id, op, captured_at, keys)
-        select vsync_internal.slot(), $1, r.op, '2000-01-01 00:00:00+00'::timestamptz + r.at * interval '1 microsecond', s.keys
-        from json_to_recordset($2::json) as r (op "char", at bigint, keys json)
-        left join lateral (select array_agg(t.key) as keys from (
-            select %1$s as key from (select %2$s from %3$s(r.keys) as e (v)) as k) as t where t.key is not null) as s on true
+        insert into vsync_internal.log (slot, feed_id, op, captured_at, keys, images, source)
+        select vsync_internal.slot(), $1, r.op, '2000-01-01 00:00:00+00'::timestamptz + r.at * interval '1 microsecond', s.keys, s.images, r.source::xid8
+        from json_to_recordset($2::json) as r (op "char", at bigint, keys json, images json, source text)
+        left join lateral (select array_agg(t.key) as keys, %4$s as images from (
+            select %1$s as key, k.image from (select %2$s, e.image from %3$s) as k) as t where t.key is not null) as s on true
         where s.keys is not null or r.op = 'T'
         $sql$, vsync_internal.key_text(v_keys, 'k'),
         (select string_agg(format(case when (k ->> 'builtin')::boolean then '(%1$s)::%2$s as %3$I' else '%1$s as %3$I' end,
             case when v_single then 'e.v' else format('e.v ->> %s', i - 1) end, k ->> 'type', k ->> 'output'), ', ' order by i)
             from jsonb_array_elements(v_keys) with ordinality as u (k, i)),
-        case when v_single then 'json_array_elements_text' else 'json_array_elements' end)
+        case when v_imaged then format('rows from (%s(r.keys), json_array_elements(r.images)) as e (v, image)', v_elements)
+            else format('(select u.v, null::json as image from %s(r.keys) as u (v)) as e', v_elements) end,
+        case when v_imaged then 'array_agg(t.image::text)' else 'null::text[]' end)
     using feed_id, rows;
     get diagnostics v_count = row_count;
     return v_count;
 end
 $$;
 comment on function vsync_internal.wal_append(int, text) is
-'writes log rows of a feed as the triggers do. rows: a JSON array of {"op", "at": microseconds since 2000, "keys"}, a key of several columns an array';
+'writes log rows of a feed as the triggers do. rows: a JSON array of {"op", "at": microseconds since 2000, "keys"}, a key of several columns an array;
+where rules read the rows also "images", parallel to the keys, and "source": the transaction';
 
 create function vsync_internal.wal_review(feed_ids int[])
 returns bigint

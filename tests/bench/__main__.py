@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import audit, drain, fanout, freshness, pipeline, wal, writers
+from tests.bench import audit, drain, fanout, freshness, pipeline, rules, wal, writers
 from tests.bench.measure import Figure, bench_cluster
 from vsync_admin.cluster import Cluster
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "wal": wal.figures,
     "freshness": freshness.figures,
     "fanout": fanout.figures,
+    "rules": rules.figures,
     "memory": freshness.memory,
     "audit": audit.figures,
 }

@@ -25,6 +25,8 @@ def open_shelf(db: Connection, model: Path, articles: int = 4, **options: Any) -
     """Make the tables with two sections and so many articles, half in each, and embed them."""
     register(db, model)
     run(db, _TABLES)
+    if options.get("capture") == "wal":
+        run(db, "alter table shelf.articles replica identity full; alter table shelf.sections replica identity full")
     run(db, "insert into shelf.sections values (1, 'one'), (2, 'two')")
     fill = "insert into shelf.articles select i, 1 + i %% 2, 'article ' || i from generate_series(1, %s::int) as i"
     run(db, fill, articles)

@@ -1,0 +1,122 @@
+"""Changes of one document meet in its mark, in any order, beside a claim and while rules change."""
+
+import itertools
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from fix_cluster import Connect, Connection
+from races.steps import Claimed, Rendered, claim, fold, lose_lease, publish, release, render
+from rules.shelf import marks, open_shelf, rule, text, work
+from rules.stepwise import decide
+from shop import run, value
+from vsync_engine import deciding
+from vsync_engine.host import PsycopgHost
+
+_STRENGTH = {"hold": 4, None: 3, "defer": 2, "skip": 1}
+
+
+@pytest.fixture
+def shelf(db: Connection, tiny_model: Path) -> Connection:
+    """A shelf whose notes say what rules decide."""
+    open_shelf(db, tiny_model, index='{"type": "none"}')
+    for action, params in (("skip", "{}"), ("hold", "{}"), ("defer", '{"for": "1 hour"}')):
+        rule(db, f"by_{action}", f"new.note = '{action}'", action, params)
+    return db
+
+
+def change(db: Connection, note: str | None, title: str) -> None:
+    run(db, "update shelf.articles set title = %s, note = %s where id = 1", title, note)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(_STRENGTH, 2)))
+def test_the_stronger_verdict_stands_whatever_comes_first(
+    shelf: Connection, first: str | None, second: str | None
+) -> None:
+    change(shelf, first, "changed")
+    fold(shelf)
+    decide(shelf)
+    change(shelf, second, "changed again")
+    fold(shelf)
+    decide(shelf)
+    stronger = max(first, second, key=lambda verdict: _STRENGTH[verdict])
+    assert value(shelf, "select verdict from vsync_internal.marks") == stronger
+    work(shelf)
+    assert (text(shelf, 1) == "changed again in two") == (stronger is None)
+
+
+def claimed_plain(db: Connection, title: str) -> tuple[Claimed, list[Rendered]]:
+    change(db, None, title)
+    fold(db)
+    decide(db)
+    taken = claim(db)
+    return taken, render(db, taken)
+
+
+def test_a_skip_that_comes_during_a_claim_stands_alone(shelf: Connection, connect: Connect) -> None:
+    slow = connect()
+    taken, documents = claimed_plain(slow, "first")
+    change(shelf, "skip", "second")
+    fold(shelf)
+    decide(shelf)
+    publish(slow, taken, documents)
+    release(slow, taken)
+    work(shelf)
+    assert text(shelf, 1) == "first in two"
+    assert marks(shelf) == [("1", "skip", "by_skip", True)]
+
+
+def test_a_skip_that_came_during_a_claim_that_was_lost_skips_nothing(shelf: Connection, connect: Connect) -> None:
+    slow = connect()
+    taken, _ = claimed_plain(slow, "first")
+    change(shelf, "skip", "second")
+    fold(shelf)
+    decide(shelf)
+    lose_lease(shelf, taken)
+    work(shelf)
+    assert text(shelf, 1) == "second in two"
+
+
+def test_a_look_at_what_is_held_does_not_let_a_newer_change_of_it_through(shelf: Connection, connect: Connect) -> None:
+    looker = connect()
+    change(shelf, "hold", "first")
+    fold(shelf)
+    decide(shelf)
+    taken = claim(looker)
+    change(shelf, None, "second")
+    fold(shelf)
+    decide(shelf)
+    assert render(looker, taken) == []
+    release(looker, taken)
+    work(shelf)
+    assert text(shelf, 1) == "article 1 in two"
+    assert marks(shelf) == [("1", "hold", "by_hold", True)]
+
+
+def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connect: Connect) -> None:
+    change(shelf, "skip", "changed")
+    fold(shelf)
+    with psycopg.connect(shelf.info.dsn) as decider:
+        assert deciding.decide(PsycopgHost(decider), 1, 1000, []) == 1
+        run(shelf, "select vsync.drop_rule('by_skip')")
+        for _ in range(8):
+            run(shelf, "select vsync_internal.attend_rules()")
+        assert value(shelf, "select count(*) from vsync_internal.rule_turns") > 0
+        decider.commit()
+    work(shelf)
+    assert text(shelf, 1) == "changed in two"
+    assert marks(shelf) == []
+
+
+def test_two_workers_decide_on_different_pages(shelf: Connection, connect: Connect) -> None:
+    change(shelf, "skip", "changed")
+    fold(shelf)
+    with psycopg.connect(shelf.info.dsn) as first:
+        assert deciding.decide(PsycopgHost(first), 1, 1000, []) == 1
+        assert decide(shelf) == 0
+        run(shelf, "update shelf.articles set note = 'hold', title = 'x' where id = 2")
+        fold(shelf)
+        assert decide(shelf) == 1
+        first.commit()
+    assert [verdict for _, verdict, _, _ in marks(shelf)] == ["skip", "hold"]
