@@ -177,8 +177,8 @@ def test_6_validity_acts_with_no_change_in_the_source(shop: Connection, connect:
         run(shop, "select vsync.alter_rule('freeze', valid_until => clock_timestamp() + interval '1 second')")
         run(shop, "select vsync.alter_rule('campaign', valid_until => clock_timestamp() + interval '1 second')")
         assert 2 not in found(shop)
-        until(lambda: 2 in found(shop), 3)
-        until(lambda: content(shop, 1) == "thawed", 3)
+        until(lambda: 2 in found(shop))
+        until(lambda: content(shop, 1) == "thawed")
 
 
 def test_6_a_rule_begins_by_itself(shop: Connection) -> None:
@@ -186,7 +186,7 @@ def test_6_a_rule_begins_by_itself(shop: Connection) -> None:
     assert 2 in found(shop)
     run(shop, "select vsync.alter_rule('later', valid_from => clock_timestamp() + interval '500 milliseconds')")
     assert 2 in found(shop)
-    until(lambda: 2 not in found(shop), 3)
+    until(lambda: 2 not in found(shop))
 
 
 def test_7_decisions_name_the_revision_and_are_explained_with_the_rules_of_then(shop: Connection) -> None:
@@ -267,7 +267,7 @@ def test_9_skip(shop: Connection) -> None:
 
 
 def test_9_defer_and_what_joins_it(shop: Connection) -> None:
-    rule(shop, "later", "new.id = 1", "defer", '{"for": "1 second"}')
+    rule(shop, "later", "new.id = 1", "defer", '{"for": "10 seconds"}')
     sent = stat(shop, "inference_total")
     for step in range(5):
         run(shop, "update shop.goods set title = 'step ' || %s where id = 1", step)
@@ -275,16 +275,20 @@ def test_9_defer_and_what_joins_it(shop: Connection) -> None:
     assert content(shop, 1) == "product 1"
     stale = rows(shop, "select stale from vsync.search('catalog', 'product', 50) where key = '{\"id\": 1}'")
     assert stale == [(True,)]
-    until(lambda: work(shop) is None and content(shop, 1) == "step 4", 5)
+    until(lambda: work(shop) is None and content(shop, 1) == "step 4", 60)
     assert stat(shop, "inference_total") == sent + 1
 
 
 def test_9_batch_window(shop: Connection) -> None:
-    rule(shop, "nightly", "new.id = 1", "defer", '{"cron": "* * * * *"}')
+    rule(shop, "nightly", "new.id = 1", "defer", '{"cron": "0 3 1 1 *", "timezone": "Asia/Tokyo"}')
     run(shop, "update shop.goods set title = 'x' where id = 1")
     work(shop)
     due = value(shop, "select due_at from vsync_internal.marks")
-    assert value(shop, "select date_trunc('minute', %s::timestamptz) = %s and %s > now()", due, due, due)
+    assert (
+        value(shop, "select to_char(%s::timestamptz at time zone 'Asia/Tokyo', 'MM-DD HH24:MI:SS')", due)
+        == "01-01 03:00:00"
+    )
+    assert value(shop, "select %s > now()", due)
 
 
 def test_9_prioritize(shop: Connection, connect: Connect) -> None:

@@ -20,7 +20,7 @@ STOLEN = Path("/tmp/vsync-stolen")
 _CANARIES = """
 select (select array_agg(c.what order by c.what) from shop.canary as c)::text,
     (select c.last_value || ' ' || c.is_called from shop.canary_seq as c),
-    (select count(*) from pg_largeobject_metadata),
+    (select count(*) from pg_largeobject_metadata where lomowner = 10),
     (select count(*) from pg_roles where rolname like 'stolen%'),
     (select count(*) from pg_class where relnamespace = 'shop'::regnamespace),
     (select array_agg(r.name::text || r.revision || r.condition) from vsync.rules as r where r.name = 'watchman')::text,

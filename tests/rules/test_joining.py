@@ -110,13 +110,14 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
 
 
 def test_two_workers_decide_on_different_pages(shelf: Connection, connect: Connect) -> None:
+    first = connect(autocommit=False)
     change(shelf, "skip", "changed")
     fold(shelf)
-    with psycopg.connect(shelf.info.dsn) as first:
-        assert deciding.decide(PsycopgHost(first), 1, 1000, []) == 1
-        assert decide(shelf) == 0
-        run(shelf, "update shelf.articles set note = 'hold', title = 'x' where id = 2")
-        fold(shelf)
-        assert decide(shelf) == 1
-        first.commit()
+    assert value(first, "select keys from vsync_internal.undecided(1000)") == ["1"]
+    assert decide(shelf) == 0
+    run(shelf, "update shelf.articles set note = 'hold', title = 'x' where id = 2")
+    fold(shelf)
+    assert decide(shelf) == 1
+    first.rollback()
+    assert decide(shelf) == 1
     assert [verdict for _, verdict, _, _ in marks(shelf)] == ["skip", "hold"]
