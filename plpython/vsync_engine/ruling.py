@@ -36,6 +36,7 @@ class _Mark:
     held_until: str | None
     looking: bool
     forced: bool | None
+    same: bool | None
 
     def standing(self, known: dict[int, Rule]) -> Match | None:
         """Return the rule of stage change that holds the document back, to be weighed against the others."""
@@ -82,10 +83,13 @@ def rule(host: Host, version_id: int, token: int, rows: list[Row], seconds: floa
         decided.append((row["key"], _own(verdict, standing)))
         deciding = _deciding(verdict, standing)
         stands = mark.is_lost(known) if deciding is None else deciding is standing
-        if stands:
+        forced = bool(mark.forced) and any(match.rule.id == mark.rule_id for match in found)
+        if mark.same and (not forced or (deciding is not None and deciding.action in _NEVER_SENT)):
+            out.append({"key": row["key"], "verdict": "settle"})
+        elif stands:
             out.append({"key": row["key"], "verdict": None})
         elif deciding is None:
-            ruled.append(Ruled(row, verdict.priority, bool(mark.forced)))
+            ruled.append(Ruled(row, verdict.priority, forced))
         else:
             until = _until(host, deciding, mark, now)
             out.append({"key": row["key"], "verdict": deciding.action, "held_until": until, **_named(deciding.rule)})

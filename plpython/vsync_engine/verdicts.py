@@ -92,7 +92,8 @@ def next_time(rule: Rule, now: datetime, zone: str) -> datetime:
     there = now.astimezone(_zone(rule.params.get("timezone", zone)))
     if "cron" in rule.params:
         return next(CronSim(rule.params["cron"], there)).astimezone(UTC)
-    wanted = time(*(int(part) for part in rule.params["until"].split(":")))
+    hour, minute, second = (*(int(part) for part in rule.params["until"].split(":")), 0)[:3]
+    wanted = time(hour, minute, second)
     for days in range(3):
         due = datetime.combine(there.date() + timedelta(days=days), wanted, there.tzinfo).astimezone(UTC)
         if due > now:

@@ -53,8 +53,8 @@ begin
     end if;
     -- two grants on one object at a time are an error
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
-    execute format('grant usage on schema vsync_internal, vsync_data to %I', owner);
-    execute format('grant execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int) to %I', owner);
+    execute format('grant usage on schema vsync, vsync_internal, vsync_data to %I', owner);
+    execute format('grant execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int), vsync.text_change(text, text) to %I', owner);
     return true;
 end
 $$;
@@ -71,8 +71,8 @@ begin
         return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
-    execute format('revoke usage on schema vsync_internal, vsync_data from %I', owner);
-    execute format('revoke execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int) from %I', owner);
+    execute format('revoke usage on schema vsync, vsync_internal, vsync_data from %I', owner);
+    execute format('revoke execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int), vsync.text_change(text, text) from %I', owner);
     return true;
 end
 $$;

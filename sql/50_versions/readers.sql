@@ -80,7 +80,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     -- a cast to JSON may be anybody's function: types from outside pg_catalog go through their output function, as keys do
-    select coalesce('(select pg_catalog.to_jsonb(f) from (select ' || string_agg(format(
+    select coalesce('(select pg_catalog.to_jsonb(f.*) from (select ' || string_agg(format(
         case when t.typnamespace = 'pg_catalog'::regnamespace then '%1$s.%2$I' else 'case when not (%1$s.%2$I is null) then pg_catalog.format(''%%s'', %1$s.%2$I) end as %2$I' end,
         alias, a.attname), ', ' order by a.attnum) || ') as f)', 'null::pg_catalog.jsonb')
     from pg_attribute as a join pg_type as t on t.oid = a.atttypid

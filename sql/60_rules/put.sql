@@ -52,13 +52,14 @@ begin
         rule.columns := v_analysis -> 'columns';
     end if;
     insert into vsync_internal.rules (id, name, embedding, condition, action, params, priority, valid_from, valid_until, enabled, revision, stage, relation, sql,
-        expression, columns, broken, changed_at)
+        expression, columns, broken, in_force, changed_at)
     values (rule.id, rule.name, rule.embedding, rule.condition, rule.action, rule.params, rule.priority, rule.valid_from, rule.valid_until, rule.enabled,
-        rule.revision, rule.stage, rule.relation, rule.sql, rule.expression, rule.columns, null, clock_timestamp())
+        rule.revision, rule.stage, rule.relation, rule.sql, rule.expression, rule.columns, null, vsync_internal.is_in_force(rule), clock_timestamp())
     on conflict (id) do update
     set condition = excluded.condition, action = excluded.action, params = excluded.params, priority = excluded.priority, valid_from = excluded.valid_from,
         valid_until = excluded.valid_until, enabled = excluded.enabled, revision = excluded.revision, stage = excluded.stage, relation = excluded.relation,
-        sql = excluded.sql, expression = excluded.expression, columns = excluded.columns, broken = null, changed_at = excluded.changed_at;
+        sql = excluded.sql, expression = excluded.expression, columns = excluded.columns, broken = null, in_force = excluded.in_force,
+        changed_at = excluded.changed_at;
     if anew then
         perform vsync_internal.prove_rule(rule, v) from vsync_internal.versions as v
         where v.embedding = rule.embedding and v.state <> 'dropped' order by v.version;

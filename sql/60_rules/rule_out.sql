@@ -26,7 +26,7 @@ declare
 begin
     return concat_ws(', ',
         case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''held_until'', m.held_until, '
-            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m))::text' end || ' as mark',
+            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
         case when reads && '{last,last.content}' then format('case when v.document_hash is not null then (coalesce(v.attributes - ''content'', ''{}'') || %s '
@@ -70,12 +70,14 @@ begin
     if v_stands <> '{}' then
         perform vsync_internal.hold_back(token, v_version.id, v_stands);
     end if;
+    perform vsync_internal.settle(token, v_version.id, array(
+        select d.key from jsonb_to_recordset(decisions) as d (key text, verdict text) where d.verdict = 'settle'));
     with decided as materialized (
         select d.*, m.generation = m.claimed as current, h.id as waiting
         from jsonb_to_recordset(decisions) as d (key text, verdict text, rule_id int, revision int, held_until timestamptz)
         join vsync_internal.marks as m on m.version_id = v_version.id and m.key = d.key and m.token = rule_out.token
         left join vsync_internal.holds as h on h.id = m.hold_id and h.rule_id = d.rule_id and h.state = 'waiting'
-        where d.verdict is not null),
+        where d.verdict <> 'settle'),
     held as (
         insert into vsync_internal.holds (embedding, version_id, rule_id, revision, documents, sample)
         select v_version.embedding, v_version.id, d.rule_id, d.revision, 1, array[d.key]
@@ -95,4 +97,5 @@ begin
 end
 $$;
 comment on function vsync_internal.rule_out(bigint, jsonb) is
-'ends the claim of keys that rules of stage document hold back, [{"key", "verdict", "rule_id", "revision", "held_until"}]; verdict null: as the mark says already';
+'ends the claim of keys that rules of stage document hold back, [{"key", "verdict", "rule_id", "revision", "held_until"}]; verdict null: as the mark says already;
+settle: its text is embedded, and nothing asks for it anew';

@@ -285,6 +285,8 @@ def test_granted_functions_that_build_sql_run_it_with_the_callers_rights(
         "index_term",
         "stale_keys",
         "find_embedding",
+        "find_rule",
+        "excluded_keys",
         "configuration",
         "graph",
         "version_at",

@@ -30,9 +30,12 @@ def test_no_security_definer_function_belongs_to_another_role_than_the_installer
         "call_count",
         "call_deferred",
         "call_delta",
+        "call_excluded",
         "call_hashes",
+        "call_judge",
         "call_keys",
         "call_missing",
+        "call_probe",
         "call_render",
         "call_tuples",
     )
@@ -96,6 +99,8 @@ def test_monitoring_views_are_security_invoker(db: Connection) -> None:
         "versions",
         "activations",
         "settings",
+        "rules",
+        "rule_history",
     }
 
 

@@ -23,12 +23,6 @@ _CAPTURE = "races/test_capture.py::"
 _KEEPING = "races/test_keeping.py::"
 _TICKETS = "access/test_tickets.py::"
 
-_MARK_UPDATE = (
-    "do update\n        set generation = excluded.generation, "
-    "lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,\n"
-    "            captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) "
-    "else excluded.captured_at end"
-)
 _ROTATE_LOCK = "execute format('lock table vsync_internal.%I in access exclusive mode nowait', 'log_' || v_slot);"
 _SECOND_LOOK = "if not v_left then"
 _REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id)"
@@ -42,8 +36,8 @@ QUEUE = (
         "mark() does nothing on conflict",
         _CLAIMS + "test_a_change_folded_while_its_key_is_being_embedded_is_not_lost",
         "mark",
-        _MARK_UPDATE,
-        "do nothing",
+        "        returning 1)",
+        "        where false returning 1)",
     ),
     Mutation(
         "settle() without the generation",
@@ -852,4 +846,80 @@ CHAOS = (
     ),
 )
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *JOINS, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *INDEXES, *CHAOS)
+
+_JOINING = "rules/test_joining.py::"
+
+RULES = (
+    Mutation(
+        "rules: the newest verdict stands, not the strongest",
+        _JOINING + "test_the_stronger_verdict_stands_whatever_comes_first",
+        "mark",
+        "else m.strength > excluded.strength or",
+        "else",
+    ),
+    Mutation(
+        "rules: a change during a claim is weighed against what the claim embeds",
+        _JOINING + "test_a_skip_that_comes_during_a_claim_stands_alone",
+        "mark",
+        "m.token is not null and m.generation = m.claimed and not m.looking as covered",
+        "false as covered",
+    ),
+    Mutation(
+        "rules: a look at what is held covers it",
+        _JOINING + "test_a_look_at_what_is_held_does_not_let_a_newer_change_of_it_through",
+        "mark",
+        "and not m.looking as covered",
+        "as covered",
+    ),
+    Mutation(
+        "rules: a lost claim leaves the skip that came meanwhile",
+        _JOINING + "test_a_skip_that_came_during_a_claim_that_was_lost_skips_nothing",
+        "release",
+        "m.generation = m.claimed or m.looking or m.verdict = 'hold'",
+        "true",
+    ),
+    Mutation(
+        "rules: what is held is embedded",
+        _JOINING + "test_a_look_at_what_is_held_does_not_let_a_newer_change_of_it_through",
+        "claim",
+        "looking = m.verdict is not null and m.verdict in",
+        "looking = false and m.verdict in",
+    ),
+    Mutation(
+        "rules: nobody waits for those who asked the old ones",
+        _JOINING + "test_a_rule_waits_for_those_who_asked_it_as_it_was",
+        "begin_turn",
+        "perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));",
+        "",
+    ),
+    Mutation(
+        "rules: marking does not wait for who approves",
+        "rules/test_holds.py::test_what_is_marked_while_somebody_approves_is_approved",
+        "inherited",
+        "where h.id = page.hold_id for share;",
+        "where h.id = page.hold_id;",
+    ),
+    Mutation(
+        "rules: creating one does not wait for writers",
+        "rules/test_images.py::test_creating_a_rule_waits_for_who_is_writing",
+        "sync_rules",
+        "execute format('lock table",
+        "perform format('lock table",
+    ),
+    Mutation(
+        "rules: what is held counts as missing or stale",
+        "rules/test_life.py::test_what_is_held_back_is_held_in_the_audit_and_not_repaired",
+        "audit_query",
+        "then coalesce(h.held, 'stale') end",
+        "then 'stale' end",
+    ),
+    Mutation(
+        "rules: a skip of another rule is forgotten when two meet",
+        "rules/test_life.py::test_two_rules_that_held_one_document_back_both_count",
+        "decide_again",
+        "or m.also && rule_ids",
+        "",
+    ),
+)
+
+MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *JOINS, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *INDEXES, *RULES, *CHAOS)

@@ -82,6 +82,7 @@ class Model:
         self.marks: dict[int, Mark] = {}
         self.log: list[Change | int] = []
         self.touched: set[str] = set()
+        self.dropped = 0
 
     # what writers do
 
@@ -111,9 +112,13 @@ class Model:
             self._outranked(rule)
 
     def drop(self, name: str) -> None:
-        """Drop a rule."""
+        """Drop a rule; another of its name is another rule."""
         del self.rules[name]
-        self.touched.add(name)
+        self.dropped += 1
+        gone = f"{name} {self.dropped}"
+        for mark in self.marks.values():
+            mark.rules = [gone if rule == name else rule for rule in mark.rules]
+        self.touched.add(gone)
 
     def decide_hold(self, key: int, verdict: str) -> None:
         """Say yes ("approved") or no ("rejected") to what holds a document back."""
@@ -145,8 +150,11 @@ class Model:
         return {key for key in self.embedded if not self._excluded(key)}
 
     def held(self) -> dict[int, tuple[str | None, str | None]]:
-        """Return verdict and rule of what waits."""
-        return {key: (mark.verdict, mark.rules[0] if mark.rules else None) for key, mark in self.marks.items()}
+        """Return verdict and rule of what waits; no rule where it was dropped."""
+        return {
+            key: (mark.verdict, next((rule for rule in mark.rules[:1] if rule in self.rules), None))
+            for key, mark in self.marks.items()
+        }
 
     # how it is decided
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shop import Connection, declare, open_shop, rows, run, value
+from vsync_engine.ruling import in_windows
 
 _DOCUMENT = "select id, title as content, price, tenant from shop.products"
 
@@ -29,6 +30,7 @@ def create(db: Connection, name: str, condition: str, action: str = "skip", para
     named = "".join(f", {option} => %s" for option in more)
     call = f"select vsync.create_rule(%s, 'catalog', %s, %s, %s{named})"
     run(db, call, name, condition, action, params, *more.values())
+    work(db)  # what a new rule has decided again is not what these tests count
 
 
 def embedded(db: Connection) -> list[str]:
@@ -56,7 +58,7 @@ def test_small_moves_are_skipped_and_add_up(shop: Connection) -> None:
 
 
 def test_a_typo_waits_and_further_edits_join_it(shop: Connection) -> None:
-    create(shop, "typo", "vsync.text_change(last.content, doc.content) < 0.3", "defer", '{"for": "1 hour"}')
+    create(shop, "typo", "vsync.text_change(last.content, doc.content) < 0.6", "defer", '{"for": "1 hour"}')
     for title in ("produkt 1", "produkt 1!"):
         run(shop, "update shop.products set title = %s where id = 1", title)
         work(shop)
@@ -64,12 +66,12 @@ def test_a_typo_waits_and_further_edits_join_it(shop: Connection) -> None:
         assert 3500 < due < 3600
         assert (embedded(shop)[0], marks(shop)) == ("product 1", [("1", "defer", False)])
     first = value(shop, "select due_at from vsync_internal.marks")
-    shop.execute("update shop.products set title = 'produkt one' where id = 1")
+    shop.execute("update shop.products set title = 'produkt 1!!' where id = 1")
     work(shop)
     assert value(shop, "select due_at from vsync_internal.marks") == first
     shop.execute("update vsync_internal.marks set due_at = now(), held_until = now()")
     work(shop)
-    assert (embedded(shop)[0], marks(shop)) == ("produkt one", [])
+    assert (embedded(shop)[0], marks(shop)) == ("produkt 1!!", [])
 
 
 def test_what_is_gone_goes_whatever_rules_say(shop: Connection) -> None:
@@ -124,17 +126,18 @@ def test_a_rule_of_the_change_stands_against_those_of_the_document(shop: Connect
 
 def test_the_most_important_texts_go_first(shop: Connection) -> None:
     create(shop, "vip", "doc.price > 0", "prioritize", '{"expression": "doc.price"}')
-    shop.execute("insert into shop.products select i, 'p ' || i, 'x', 'a', i from generate_series(1001, 1300) as i")
-    shop.execute("select vsync.configure('batch_tokens', '16')")
+    shop.execute("insert into shop.products select i, 'p ' || i, 'x', 'a', i from generate_series(1001, 3000) as i")
     work(shop)
-    first, last = rows(
-        shop,
-        "select min(embedded_at) filter (where id > 1236), min(embedded_at) filter (where id < 1030 and id > 1000) "
-        "from vsync_data.catalog_v1",
-    )[0]
-    assert first <= last
+    # published in two parts, and the second holds the rest
     order = "select array_agg(id order by embedded_at, id) from vsync_data.catalog_v1 where id > 1000"
-    assert set(value(shop, order)) == set(range(1001, 1301))
+    embedded_first = value(shop, order)[:900]
+    assert min(embedded_first) > 1900
+
+
+def test_windows_keep_the_order_and_are_one_where_there_is_none() -> None:
+    assert list(in_windows([1.0, 3.0, 2.0, 3.0, 0.0], 2)) == [[1, 3], [2, 0], [4]]
+    assert list(in_windows([2.0] * 5, 2)) == [[0, 1, 2, 3, 4]]
+    assert list(in_windows([], 2)) == []
 
 
 def test_a_document_waits_for_a_yes_under_a_hold_of_its_own(shop: Connection) -> None:

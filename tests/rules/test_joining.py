@@ -23,6 +23,7 @@ def shelf(db: Connection, tiny_model: Path) -> Connection:
     open_shelf(db, tiny_model, index='{"type": "none"}')
     for action, params in (("skip", "{}"), ("hold", "{}"), ("defer", '{"for": "1 hour"}')):
         rule(db, f"by_{action}", f"new.note = '{action}'", action, params)
+    work(db)
     return db
 
 
@@ -100,7 +101,7 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
     with psycopg.connect(shelf.info.dsn) as decider:
         assert deciding.decide(PsycopgHost(decider), 1, 1000, []) == 1
         run(shelf, "select vsync.drop_rule('by_skip')")
-        for _ in range(8):
+        for _ in range(4):
             run(shelf, "select vsync_internal.attend_rules()")
         assert value(shelf, "select count(*) from vsync_internal.rule_turns") > 0
         decider.commit()
@@ -110,13 +111,14 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
 
 
 def test_two_workers_decide_on_different_pages(shelf: Connection, connect: Connect) -> None:
+    first = connect(autocommit=False)
     change(shelf, "skip", "changed")
     fold(shelf)
-    with psycopg.connect(shelf.info.dsn) as first:
-        assert deciding.decide(PsycopgHost(first), 1, 1000, []) == 1
-        assert decide(shelf) == 0
-        run(shelf, "update shelf.articles set note = 'hold', title = 'x' where id = 2")
-        fold(shelf)
-        assert decide(shelf) == 1
-        first.commit()
+    assert value(first, "select keys from vsync_internal.undecided(1000)") == ["1"]
+    assert decide(shelf) == 0
+    run(shelf, "update shelf.articles set note = 'hold', title = 'x' where id = 2")
+    fold(shelf)
+    assert decide(shelf) == 1
+    first.rollback()
+    assert decide(shelf) == 1
     assert [verdict for _, verdict, _, _ in marks(shelf)] == ["skip", "hold"]
