@@ -151,8 +151,12 @@ def test_columns_of_no_concern_come_and_go(db: Connection, notes: Declared) -> N
     assert_fresh(db, notes)
 
 
+WHERE = "select relnamespace::regnamespace::text from pg_class where relname = 'promised'"
+
+
 def test_a_root_that_moves_to_another_schema_is_followed(db: Connection, notes: Declared) -> None:
     db.execute('create schema "Else Where"; alter table notes set schema "Else Where"')
+    assert db.execute(WHERE).fetchall() == [('"Else Where"',)]
     db.execute("""update "Else Where".notes set body = 'moved' where id = 1""")
     moved = replace(notes, schema="Else Where")
     assert_fresh(db, moved, document='select id, body as content from "Else Where".notes')
@@ -162,9 +166,7 @@ def test_a_root_that_moves_to_another_schema_is_followed(db: Connection, notes: 
     assert len(served) == 5
     assert all(body == content for body, content in served)
     db.execute("select vsync.add_version('promised')")
-    assert db.execute(
-        "select relnamespace::regnamespace::text from pg_class where relname = 'promised'"
-    ).fetchall() == [('"Else Where"',)]
+    assert db.execute(WHERE).fetchall() == [('"Else Where"',)]
     db.execute("select vsync.drop_embedding('promised')")
     assert_nothing_left(db)
 
