@@ -115,3 +115,18 @@ def test_rows_alone_loaded_behind_disabled_triggers_are_found_by_the_audit(
     run(restored, "set session_replication_role = replica")
     change(restored, battery, "captured ")
     battery.rest(restored)
+
+
+def test_a_trigger_of_a_capture_that_is_no_more_is_replaced(db: Connection, tiny_model: Path, battery: Battery) -> None:
+    run(db, "create function vsync_data.capture_77() returns trigger language plpgsql as 'begin return null; end'")
+    open_shop(db, battery.journal, tiny_model)
+    db.execute("select vsync.drop_embedding('found')")
+    run(db, "create trigger vsync_update after update on shop.items execute function vsync_data.capture_77()")
+    run(db, "alter table shop.items enable always trigger vsync_update")
+    run(db, "insert into shop.items select g, g % 20, 'text ' || g from generate_series(1, 200) as g")
+    battery.journal.acknowledge(("items", key, [key % 20, f"text {key}"]) for key in range(1, ROWS + 1))
+    db.execute("select vsync.create_embedding('found', %s, 'tiny', index => '{\"type\": \"none\"}')", [DOCUMENT])
+    battery.rest(db)
+    change(db, battery, "captured ")
+    battery.faults += 1
+    battery.rest(db)

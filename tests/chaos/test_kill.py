@@ -111,7 +111,7 @@ def test_log_and_queue_survive_a_crash_of_the_server(crash_cluster: Cluster, tin
 
 def test_a_worker_does_not_outlive_its_server(crash_cluster: Cluster) -> None:
     with psycopg.connect(crash_cluster.dsn("vsync"), autocommit=True) as session:
-        working = in_background(lambda: session.execute("call vsync.work(duration => '60 s')"))
+        working = in_background(lambda: session.execute("call vsync.work(duration => '20 s')"))
         with psycopg.connect(crash_cluster.dsn("vsync"), autocommit=True) as other:
             wait_until(lambda: scalar(other, WORKING), "the worker")
         clusters.kill(crash_cluster)

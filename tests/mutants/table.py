@@ -825,7 +825,7 @@ CHAOS = (
     ),
     Mutation(
         "a trigger that a dump left behind is taken for one's own",
-        "chaos/test_dump.py::test_the_structure_alone_can_be_written_to_and_declared_anew",
+        "chaos/test_dump.py::test_a_trigger_of_a_capture_that_is_no_more_is_replaced",
         "install_triggers",
         "and t.tgfoid = to_regproc(",
         "and 0 <> length(",
