@@ -16,6 +16,7 @@ from vsync_engine.verdicts import Match, Rule
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for
 _SHORTEST = 0.01  # seconds
 _SQL_ERRORS = "42"  # class of errors of the statement itself, whatever the rows
+_RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
 
 
@@ -157,13 +158,29 @@ class _Batch:
         started = time.monotonic()
         try:
             ids = [rule.id for rule in rules]
-            found = self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases.decode())
+            found = self._judge(ids, cases.decode(), seconds)
         finally:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:
                 self._answer.tallies[rule.id].seconds += spent
         for row in found:
             self._note(rules, row)
+
+    def _judge(self, ids: list[int], cases: str, seconds: float) -> list[Row]:
+        try:
+            return self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases)
+        except HostError as error:
+            if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
+                raise
+            cancelled = error
+        # who cancels the session does so once; a rule that raises the same code raises it again
+        try:
+            self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases)
+        except HostError as error:
+            if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
+                raise HostError(error.message, sqlstate=_RAISED) from error
+            raise
+        raise cancelled
 
     def _note(self, rules: Sequence[Rule], row: Row) -> None:
         held = set(row["rules"])

@@ -271,7 +271,7 @@ def test_literals_that_run_code_when_they_are_read(db: Connection, owner: Connec
     db.execute("select vsync.disable_rule('spy_1')")
     db.execute("select vsync.enable_rule('spy_1')")
     db.execute("select * from vsync.preview_rule('catalog', %s, 'skip')", ("'{x}'::shop.spied[] is null",))
-    db.execute("select vsync.add_version('catalog')")
+    owner.execute("select vsync.add_version('catalog')")
     work(db)
     db.execute("select * from vsync.explain_row('catalog', '1')")
     db.execute("select * from vsync.doctor()")
