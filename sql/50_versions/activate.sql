@@ -6,7 +6,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_failed bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id and m.attempts > 0);
-    v_waiting bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id and (m.attempts > 0 or m.lane > 0));
+    v_waiting bigint := (select count(*) from vsync_internal.marks as m where m.version_id = version.id
+        and (m.attempts > 0 or m.lane > 0 and (m.verdict is null or m.due_at is distinct from m.held_until)));
     v_vectors bigint;
     v_documents bigint;
     v_missing bigint;

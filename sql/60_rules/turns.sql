@@ -29,6 +29,24 @@ $$;
 comment on function vsync_internal.note_turn() is 'leaves a turn for the workers';
 create trigger note_turn after insert or update or delete on vsync_internal.rules for each row execute function vsync_internal.note_turn();
 
+create function vsync_internal.begin_turn(turn vsync_internal.rule_turns)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s' -- behind us wait all who ask rules
+as $$
+begin
+    -- who asked the rules as they were has written down by then what they said
+    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));
+    update vsync_internal.rule_turns as t set generation = nextval('vsync_internal.generation') where t.id = turn.id;
+    update vsync_internal.rules as r set refresh_at = '-infinity' where r.id = turn.rule_id and r.action = 'refresh' and turn.begins;
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;
+comment on function vsync_internal.begin_turn(vsync_internal.rule_turns) is 'draws the line between what was decided before and after a rule changed; false if that takes too long for now';
+
 create function vsync_internal.attend_rules(max_keys int default 10000)
 returns bigint
 language plpgsql
@@ -47,12 +65,7 @@ begin
         return vsync_internal.settle_holds(max_keys);
     end if;
     if v_turn.generation is null then
-        -- who asked the rules as they were has written down by now what they said
-        if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('rules')) then
-            return 1;
-        end if;
-        update vsync_internal.rule_turns as t set generation = nextval('vsync_internal.generation') where t.id = v_turn.id;
-        update vsync_internal.rules as r set refresh_at = '-infinity' where r.id = v_turn.rule_id and r.action = 'refresh' and v_turn.begins;
+        perform vsync_internal.begin_turn(v_turn);
         return 1;
     end if;
     select v_turn.rule_id || array_agg(l.id) into v_rules

@@ -35,6 +35,7 @@ def test_no_security_definer_function_belongs_to_another_role_than_the_installer
         "call_judge",
         "call_keys",
         "call_missing",
+        "call_probe",
         "call_render",
         "call_tuples",
     )

@@ -627,9 +627,9 @@ RULES = (
     Mutation(
         "rules: nobody waits for those who asked the old ones",
         _JOINING + "test_a_rule_waits_for_those_who_asked_it_as_it_was",
-        "attend_rules",
-        "not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('rules'))",
-        "false",
+        "begin_turn",
+        "perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));",
+        "",
     ),
     Mutation(
         "rules: marking does not wait for who approves",

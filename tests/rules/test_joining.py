@@ -23,6 +23,7 @@ def shelf(db: Connection, tiny_model: Path) -> Connection:
     open_shelf(db, tiny_model, index='{"type": "none"}')
     for action, params in (("skip", "{}"), ("hold", "{}"), ("defer", '{"for": "1 hour"}')):
         rule(db, f"by_{action}", f"new.note = '{action}'", action, params)
+    work(db)
     return db
 
 
@@ -100,7 +101,7 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
     with psycopg.connect(shelf.info.dsn) as decider:
         assert deciding.decide(PsycopgHost(decider), 1, 1000, []) == 1
         run(shelf, "select vsync.drop_rule('by_skip')")
-        for _ in range(8):
+        for _ in range(4):
             run(shelf, "select vsync_internal.attend_rules()")
         assert value(shelf, "select count(*) from vsync_internal.rule_turns") > 0
         decider.commit()
