@@ -659,6 +659,20 @@ RULES = (
         "or m.also && rule_ids",
         "",
     ),
+    Mutation(
+        "rules: a condition may write",
+        "rules/test_isolation.py::test_a_rule_that_writes_fails",
+        "reader_ddl",
+        " set transaction_read_only = on as %L",
+        " as %L",
+    ),
+    Mutation(
+        "rules: search finds what is excluded",
+        "rules/test_exclude.py::test_a_document_is_hidden_with_the_commit_and_back_without_any_worker",
+        "excluded_keys",
+        "if vsync_internal.excluding(v_version.embedding) <> '{}' then",
+        "if false then",
+    ),
 )
 
 MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *RULES)
