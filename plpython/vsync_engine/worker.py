@@ -21,6 +21,7 @@ from vsync_engine.wal import Reader
 
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
+_FORGETTING = 60.0  # seconds between looks for decisions that were kept long enough
 _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
 _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
@@ -40,6 +41,7 @@ class Worker:
         known = {row["name"]: int(row["value"]) for row in rows}
         self._settings = Settings(**{name: known[name] for name in Settings.__dataclass_fields__})
         self._kept_house = 0.0
+        self._forgot = 0.0
         self._refreshing = True
         self._wal = Reader(host)
 
@@ -142,6 +144,9 @@ class Worker:
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)
             self._kept_house = now
+        if now - self._forgot >= _FORGETTING:
+            self._value(statements.FORGET_DECISIONS)
+            self._forgot = now
 
     def _claim(self, duty: Row, limit: int, lane: int | None) -> bool:
         model = self._model(duty)
