@@ -51,6 +51,7 @@
 \ir 50_versions/python.sql
 \ir 50_versions/outside.sql
 \ir 60_rules/python.sql
+\ir 60_rules/outside.sql
 \ir 60_rules/text_change.sql
 \ir 50_versions/dependencies.sql
 \ir 50_versions/options.sql

@@ -53,7 +53,13 @@ def _answer(connection: psycopg.Connection[Row], key: str, name: str, arguments:
 def _engine(name: str) -> Callable[..., str]:
     from vsync_engine import entry  # brings the model runtime, which only such a server's client needs
 
-    functions = (entry.inspect_model, entry.check_document, entry.analyse_document, entry.check_chunk)
+    functions = (
+        entry.inspect_model,
+        entry.check_document,
+        entry.analyse_document,
+        entry.check_chunk,
+        entry.analyse_rule,
+    )
     return {function.__name__: function for function in functions}[name]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import orjson
 import psycopg
 
+from vsync_admin import outside
 from vsync_admin.connection import Row
 from vsync_admin.errors import CommandError
 from vsync_admin.queries import load
@@ -67,7 +68,7 @@ def carry_out(connection: Connection, changes: Iterable[Change]) -> None:
     """Make the changes, all or none."""
     with connection.transaction():
         for change in changes:
-            connection.execute(load(f"rule_{change.kind}"), _arguments(change))
+            outside.execute(connection, load(f"rule_{change.kind}"), _arguments(change))
 
 
 def _changes(before: Sequence[Rule], after: Sequence[Rule]) -> Iterable[Change]:

@@ -12,7 +12,7 @@ begin
         return;
     end if;
     select c.relname into v_name from pg_event_trigger_ddl_commands() as d join pg_class as c on c.oid = d.objid
-    where d.classid = 'pg_class'::regclass and c.relnamespace = to_regnamespace('vsync_data') and c.relname !~ '_document$'
+    where d.classid = 'pg_class'::regclass and c.relnamespace = to_regnamespace('vsync_data') and c.relname !~ '_(document|probe)$'
         and c.relowner <> (select n.nspowner from pg_namespace as n where n.nspname = 'vsync_internal') limit 1;
     if found then
         perform vsync_internal.raise('VS002', format('permission denied to make vsync_data.%I', v_name),

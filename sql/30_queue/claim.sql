@@ -41,7 +41,7 @@ begin
     -- what a worker was lost over stands apart, in ever smaller groups, until it stands alone
     select m.losses into v_losses from vsync_internal.marks as m
     where m.version_id = claim.version_id and m.due_at is null and m.token is null and (claim.lane is null or m.lane <= claim.lane)
-    order by m.lane, m.since limit 1;
+    order by m.lane, m.priority desc, m.since limit 1;
     token := nextval('vsync_internal.token');
     with picked as (
         select m.key from vsync_internal.marks as m

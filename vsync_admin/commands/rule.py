@@ -7,7 +7,7 @@ import orjson
 import psycopg
 import typer
 
-from vsync_admin import rule_files, rule_plan
+from vsync_admin import outside, rule_files, rule_plan
 from vsync_admin.arguments import check_json
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
@@ -82,7 +82,7 @@ def preview(
         "params": check_json(params, "--params"),
     }
     with connect(session) as connection:
-        rows = connection.execute(load("rule_preview"), arguments).fetchall()
+        rows = outside.execute(connection, load("rule_preview"), arguments)
     emit(rows, as_json=session.json)
 
 
@@ -105,7 +105,7 @@ def test(session: Session, directory: Directory) -> None:
                 "params": params,
             }
             try:
-                found = connection.execute(load("rule_preview"), arguments).fetchall()
+                found = outside.execute(connection, load("rule_preview"), arguments)
                 rows += [{"rule": rule.name, **row} for row in found]
             except psycopg.DatabaseError as error:
                 refused = True
