@@ -216,7 +216,9 @@ class Model:
         matches = [*self._asked("document", {"doc": doc, "last": last, "new": self.items.get(key)})]
         if mark.verdict == "approved":
             matches = [rule for rule in matches if rule.action != "hold"]
-        ordered = sorted([*matches, *([standing] if standing else [])], key=lambda rule: rule.order)
+        if standing is not None:
+            matches.append(standing)
+        ordered = sorted(matches, key=lambda rule: rule.order)
         gate = next((rule for rule in ordered if rule.action in GATES), None)
         hides = next((rule for rule in ordered if rule.action == "exclude"), None)
         deciding = gate if hides is None or (gate is standing and gate is not None and gate.action == "hold") else hides

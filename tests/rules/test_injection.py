@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,6 @@ select session_user, current_user, current_setting('search_path'), current_setti
 _UP_TO_DATE = """
 select count(*) from vsync_data.catalog_v1 as v join shop.products as p using (id) where v.content = p.title
 """
-
-
-@pytest.fixture(scope="module")
-def count() -> Iterator[list[int]]:
-    """How many hostile cases were tried."""
-    tried = [0]
-    yield tried
-    assert tried[0] >= 300
 
 
 @pytest.fixture
@@ -99,29 +91,32 @@ def drop(owner: Connection, name: str = "hostile") -> None:
     owner.execute("select vsync.drop_rule(%s)", (name,))
 
 
+def test_the_battery_is_large() -> None:
+    lists = (hostile.TEXTS, hostile.CALLED, hostile.HARMLESS, hostile.NAMES, hostile.PARAMS, hostile.SUBQUERIES)
+    assert sum(len({*cases}) for cases in lists) + 2 * len(hostile.LIARS) >= 300
+
+
 @pytest.mark.parametrize("texts", [hostile.TEXTS, hostile.CALLED], ids=["texts", "calls"])
-def test_refused(db: Connection, owner: Connection, texts: tuple[str, ...], count: list[int]) -> None:
+def test_refused(db: Connection, owner: Connection, texts: tuple[str, ...]) -> None:
     before = states(db)
     taken = [text[:120] for text in texts if attempt(owner, text)]
-    count[0] += len(texts)
     assert taken == []
     work(db)
     assert states(db) == before
     assert not STOLEN.exists()
 
 
-def test_harmless(db: Connection, owner: Connection, count: list[int]) -> None:
+def test_harmless(db: Connection, owner: Connection) -> None:
     before = states(db)
     for text in hostile.HARMLESS:
         assert attempt(owner, text), text
         work(db)
         assert states(db) == before, text
         drop(owner)
-    count[0] += len(hostile.HARMLESS)
     assert value(db, "select count(*) from vsync_data.catalog_v1 where content like '%..%'") == 3
 
 
-def test_liars_are_isolated(db: Connection, owner: Connection, count: list[int]) -> None:
+def test_liars_are_isolated(db: Connection, owner: Connection) -> None:
     """Functions that are declared immutable and are not: asked with their owner's rights, read only, for a second."""
     db.execute("select vsync.configure('rule_timeout_ms', '200')")
     run(owner, "create function shop.liar_stack() returns boolean language sql immutable as 'select true'")
@@ -143,35 +138,31 @@ def test_liars_are_isolated(db: Connection, owner: Connection, count: list[int])
             work(db)
             assert states(db) == before, name
             drop(owner)
-    count[0] += 2 * len(hostile.LIARS)
     assert not STOLEN.exists()
     assert value(db, _UP_TO_DATE) == 3
 
 
-def test_names(db: Connection, owner: Connection, count: list[int]) -> None:
+def test_names(db: Connection, owner: Connection) -> None:
     before = states(db)
     for name in hostile.NAMES:
         if attempt(owner, "new.id = 1", name=name):
             assert value(db, "select count(*) from vsync.rules where name = %s", name) == 1
             work(db)
             drop(owner, name)
-    count[0] += len(hostile.NAMES)
     assert states(db) == before
 
 
-def test_params(db: Connection, owner: Connection, count: list[int]) -> None:
+def test_params(db: Connection, owner: Connection) -> None:
     before = states(db)
     taken = [case for case in hostile.PARAMS if attempt(owner, "new.id = 1", *case)]
-    count[0] += len(hostile.PARAMS)
     assert taken == []
     work(db)
     assert states(db) == before
 
 
-def test_subqueries(db: Connection, owner: Connection, count: list[int]) -> None:
+def test_subqueries(db: Connection, owner: Connection) -> None:
     before = states(db)
     taken = [text for text in hostile.SUBQUERIES if attempt(owner, text, params='{"subqueries": true}')]
-    count[0] += len(hostile.SUBQUERIES)
     assert taken == []
     assert attempt(
         owner, "exists (select from shop.canary as c where c.what = new.title)", params='{"subqueries": true}'
