@@ -15,6 +15,7 @@ from vsync_engine.verdicts import Match, Rule
 
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for
 _SHORTEST = 0.01  # seconds
+_SECOND_LOOK = 1.0  # seconds
 _SQL_ERRORS = "42"  # class of errors of the statement itself, whatever the rows
 _RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
@@ -173,13 +174,12 @@ class _Batch:
             if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
                 raise
             cancelled = error
-        # who cancels the session does so once; a rule that raises the same code raises it again
+        # who cancels the session does so once, and perhaps as a rule is slow; a rule that raises that code does so again
         try:
-            self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases)
+            self._host.attempt(min(seconds, _SECOND_LOOK), statements.JUDGE, self._version_id, ids, cases)
         except HostError as error:
             if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
                 raise HostError(error.message, sqlstate=_RAISED) from error
-            raise
         raise cancelled
 
     def _note(self, rules: Sequence[Rule], row: Row) -> None:

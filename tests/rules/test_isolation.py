@@ -170,7 +170,7 @@ def test_a_user_who_cancels_stops_the_worker_and_not_the_rule(shop: Connection, 
 
     def cancel() -> None:
         asleep = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
-        for _ in range(400):
+        for _ in range(1200):
             if value(other, asleep, pid):
                 other.execute("select pg_cancel_backend(%s)", (pid,))
                 return
