@@ -174,7 +174,7 @@ class _Batch:
             if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
                 raise
             cancelled = error
-        # who cancels the session does so once, and perhaps as a rule is slow; a rule that raises that code does so again
+        # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
         try:
             self._host.attempt(min(seconds, _SECOND_LOOK), statements.JUDGE, self._version_id, ids, cases)
         except HostError as error:
