@@ -21,29 +21,68 @@ begin
     for v_function, v_role in
         select p.oid::regprocedure, a.role
         from (values
-            ('vsync_reader', '{text_change,changed,search,report_outcome,query_vector,embed,explain_embedding,describe_embedding,version_at}'::text[]),
-            ('vsync_operator', '{work,refresh,retry,doctor,explain_row,explain_impact,audit,compare_versions}'),
-            ('vsync_admin', '{approve,reject,preview_rule,create_rule,alter_rule,drop_rule,enable_rule,disable_rule,create_embedding,drop_embedding,add_version,activate_version,rollback_version,drop_version,end_rollback,pause_version,resume_version,start_experiment,stop_experiment,judge,repair_capture,set_capture,register_model,configure}'),
-            ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}')) as a (role, names)
-        join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync'::regnamespace
-        union all
-        select p.oid::regprocedure, a.role
-        from (values
-            ('vsync_reader', '{raise,raise_if_error,fingerprint,answering_version,challenger,counter,counter_name,count_call,report_outcome,did_you_mean,check_object,check_options,setting,vector_schema,embed_clean,current_model,serving_model,
-                serving_version,stale_keys,key_text,key_json,key_values,key_list,key_places,key_of,find_embedding,configuration,graph,version_at}'::text[]),
-            ('vsync_operator', '{failures,judgements,stat_experiments,stat_embeddings,stat_queue,stat_versions,explain_row,explain_impact,audit,audit_page,compare_versions,doctor,refresh,retry,fold,expand,rotate,reap,claim,renew,reserve,render,publish,release,postpone,fail,back_off,
-                backfill,build_index,adopt,refresh_regularly,settle_versions,duties,outstanding,folded_since,model_spec,watermark}'),
-            ('vsync_admin', '{further_columns,analyse_rule,require_superuser,require_owner,configure,ask,answer,forget_answers,check_document,analyse_document,check_chunk,document_catalog,quoted_query,data_name,declare_document,
-                installer,renderer,check_new_embedding,check_readable,reader_ddl,reader_suffixes,tuple_query,admit,delta_ddl,delta_query,plan_warnings,create_embedding,drop_embedding,plan_version,add_version,activate_version,rollback_version,
-                drop_version,end_rollback,pause_version,start_experiment,stop_experiment,put_judgement,repair_capture}'),
-            ('vsync_reader', '{distance,ordering,index_term,has_index,candidates,tune}'), ('vsync_operator', '{estimate_recall}'), ('vsync_admin', '{index_statements}'),
-            ('vsync_operator', '{stat_capture,wal_duty,wal_make,wal_lose,wal_inspect,wal_failed,wal_drop,wal_begin,wal_feeds,wal_peek,wal_append,wal_review,wal_confirm,wal_advance,
-                wal_target,wal_reached,sync_publication}'),
-            ('vsync_reader', '{excluded_keys,find_rule}'),
-            ('vsync_operator', '{attend_rules,refreshes_due,refresh_by_rule,forget_holds,holds,undecided,count_change,put_off,decide,judge,rules_asked,rule_out,record_rules,forget_decisions,stat_rules,decisions}'),
-            ('vsync_admin', '{decide_hold,may_decide,hold_owner,may_change_rule,create_rule,alter_rule,drop_rule,preview_rule}'),
-            ('vsync_admin', '{check_wal,check_capture,leaves,identity_columns,capture_facts,set_capture}')) as a (role, names)
-        join pg_catalog.pg_proc as p on p.proname::text = any (a.names) and p.pronamespace = 'vsync_internal'::regnamespace
+            -- vsync, 00_foundation
+            ('vsync', 'vsync_admin', '{configure}'),
+            -- vsync, 10_models
+            ('vsync', 'vsync_reader', '{embed}'),
+            ('vsync', 'vsync_admin', '{register_model}'),
+            -- vsync, 20_capture
+            ('vsync', 'vsync_admin', '{repair_capture}'),
+            -- vsync, 40_refresh
+            ('vsync', 'vsync_operator', '{work}'),
+            ('vsync', 'vsync_admin', '{index_statements}'),
+            -- vsync, 50_versions
+            ('vsync', 'vsync_reader', '{report_outcome, version_at}'),
+            ('vsync', 'vsync_operator', '{compare_versions, refresh, retry}'),
+            ('vsync', 'vsync_admin', '{activate_version, add_version, create_embedding, drop_embedding, drop_version, end_rollback, judge, pause_version, resume_version,
+            rollback_version, set_capture, start_experiment, stop_experiment}'),
+            -- vsync, 60_rules
+            ('vsync', 'vsync_reader', '{changed, text_change}'),
+            ('vsync', 'vsync_admin', '{alter_rule, approve, create_rule, disable_rule, drop_rule, enable_rule, preview_rule, reject}'),
+            -- vsync, 70_serve
+            ('vsync', 'vsync_reader', '{query_vector, search}'),
+            -- vsync, 80_observe
+            ('vsync', 'vsync_reader', '{describe_embedding, explain_embedding}'),
+            ('vsync', 'vsync_operator', '{audit, doctor, estimate_recall, explain_impact, explain_row}'),
+            -- vsync_internal, 00_foundation
+            ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, raise, raise_if_error, setting, vector_schema}'),
+            ('vsync_internal', 'vsync_admin', '{configure, require_owner, require_superuser}'),
+            -- vsync_internal, 10_models
+            ('vsync_internal', 'vsync_reader', '{current_model, embed_clean}'),
+            ('vsync_internal', 'vsync_operator', '{model_spec}'),
+            ('vsync_internal', 'vsync_admin', '{answer, ask, forget_answers}'),
+            -- vsync_internal, 20_capture
+            ('vsync_internal', 'vsync_operator', '{sync_publication, wal_advance, wal_append, wal_begin, wal_confirm, wal_drop, wal_duty, wal_failed, wal_feeds, wal_inspect,
+            wal_lose, wal_make, wal_peek, wal_reached, wal_review, wal_target}'),
+            ('vsync_internal', 'vsync_admin', '{check_wal, identity_columns, leaves, repair_capture}'),
+            -- vsync_internal, 30_queue
+            ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate}'),
+            -- vsync_internal, 40_refresh
+            ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
+            ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark}'),
+            ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
+            -- vsync_internal, 50_versions
+            ('vsync_internal', 'vsync_reader', '{answering_version, challenger, count_call, counter, counter_name, find_embedding, fingerprint, key_json, key_list, key_of,
+            key_places, key_text, key_values, report_outcome, version_at}'),
+            ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
+            ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
+            check_readable, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
+            drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
+            put_judgement, quoted_query, reader_ddl, reader_suffixes, renderer, rollback_version, set_capture, start_experiment,
+            stop_experiment}'),
+            -- vsync_internal, 60_rules
+            ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),
+            ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, holds, judge, put_off, record_rules,
+            refresh_by_rule, refreshes_due, rule_out, rules_asked, stat_rules, undecided}'),
+            ('vsync_internal', 'vsync_admin', '{alter_rule, analyse_rule, create_rule, decide_hold, drop_rule, hold_owner, may_change_rule, may_decide, preview_rule}'),
+            -- vsync_internal, 70_serve
+            ('vsync_internal', 'vsync_reader', '{candidates, distance, ordering, serving_model, serving_version, stale_keys, tune}'),
+            -- vsync_internal, 80_observe
+            ('vsync_internal', 'vsync_reader', '{configuration, graph}'),
+            ('vsync_internal', 'vsync_operator', '{audit, audit_page, doctor, estimate_recall, explain_impact, explain_row, failures, stat_capture, stat_embeddings, stat_queue,
+            stat_versions}'),
+            ('vsync_internal', 'vsync_admin', '{tuple_query}')) as a (schema, role, names)
+        join pg_catalog.pg_proc as p on p.proname::text = any (a.names::text[]) and p.pronamespace = a.schema::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);
     end loop;
