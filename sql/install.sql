@@ -13,12 +13,12 @@
 \ir 50_versions/keys.sql
 \ir 60_rules/tables.sql
 \ir 20_capture/log.sql
-\ir 20_capture/wal.sql
-\ir 20_capture/wal_tables.sql
-\ir 20_capture/wal_read.sql
 \ir 20_capture/capture_row.sql
 \ir 20_capture/capture_images.sql
 \ir 20_capture/capture_body.sql
+\ir 20_capture/wal.sql
+\ir 20_capture/wal_tables.sql
+\ir 20_capture/wal_read.sql
 \ir 20_capture/capture.sql
 \ir 20_capture/capture_rules.sql
 \ir 30_queue/tables.sql
