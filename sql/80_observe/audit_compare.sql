@@ -78,7 +78,7 @@ as $$
                 sha256(convert_to(v.content, 'UTF8')) = v.content_hash and %4$s as is_intact
             from vsync_data.%5$I as v where %6$s),
         compared as (
-            select %7$s, r.hash, coalesce(bool_or(r.is_document), false) as is_document, count(s.chunk) as chunks,
+            select %7$s, r.hash, true as is_compared, coalesce(bool_or(r.is_document), false) as is_document, count(s.chunk) as chunks,
                 bool_and(coalesce(s.document_hash = r.hash, false)) as is_current,
                 bool_or(s.chunk = 0 and s.document_hash = r.hash) as looks_current,
                 bool_or(s.document_hash = r.hash) and not bool_and(s.document_hash = r.hash)
@@ -98,7 +98,9 @@ as $$
                     when c.chunks = 0 then coalesce(h.held, 'missing')
                     when c.is_mixed or %8$s then 'mixed'
                     when not c.is_current or not c.is_whole then coalesce(h.held, 'stale') end as verdict
-            from compared as c%9$s left join held as h using (%7$s))
+            from compared as c%9$s full join held as h using (%7$s)
+            -- in full, since many held documents in a loop would take for ever; a mark without a document is none
+            where coalesce(c.is_compared, false))
         select count(*), count(*) filter (where j.verdict = 'missing'), count(*) filter (where j.verdict = 'extra'),
             count(*) filter (where j.verdict = 'stale'), count(*) filter (where j.verdict = 'mixed'), count(*) filter (where j.verdict = 'held'),
             %10$s

@@ -40,6 +40,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "log",
         "wal slot",
         "replica identity",
+        "rules",
         "engine",
     }
 

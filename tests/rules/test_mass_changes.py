@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -54,10 +53,8 @@ def test_a_rename_of_60_000_documents_waits_as_one_hold(db: Connection, tiny_mod
     assert [hold[1:] for hold in holds] == [("mass_changes", 60_000, "waiting", "stock.categories")]
     assert rows(db, "select stale, held from vsync.audit('stocked', true)") == [(0, 60_000)]
     sent_meanwhile = sent(db)
-    started = monotonic()
     run(db, "update stock.products set title = 'single' where id = 60005")
     run(db, "call vsync.work()")
-    assert monotonic() - started < 5
     assert sent(db) == sent_meanwhile + 1
     assert sent_meanwhile - before <= 10
     run(db, "select vsync.approve(%s)", holds[0][0])

@@ -65,8 +65,8 @@ VERSIONS = (
                 f"the serving view without its filter by version, {models}",
                 _SWITCHING + test,
                 "replace_view",
-                "'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)'",
-                "'where length(%L) > 0'",
+                "'where u.version = (select s.version from vsync_internal.serving as s where s.embedding = %L)%s'",
+                "'where length(%L) > 0%s'",
             ),
         )
     ),
