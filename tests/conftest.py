@@ -6,6 +6,10 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["fix_cluster", "fix_models"]
+# whoever imports them first
+pytest.register_assert_rewrite(
+    "capture.steps", "chaos.battery", "chaos.rest", "races.steps", "shop", "versions.rollout"
+)
 
 _SHARED = {"deadline": None, "derandomize": False, "print_blob": True, "database": None}
 hypothesis.settings.register_profile("test", max_examples=100, **_SHARED)

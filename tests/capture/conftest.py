@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from capture import steps
 from fix_cluster import Connection
-
-pytest.register_assert_rewrite("capture.steps", "races.steps")
-from capture import steps  # noqa: E402
-from races.steps import make_table  # noqa: E402
+from races.steps import make_table
 
 
 @pytest.fixture

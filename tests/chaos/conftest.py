@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.battery import Battery
 from fix_cluster import Connection
-
-pytest.register_assert_rewrite("races.steps", "chaos.rest", "chaos.battery")
-from chaos.battery import Battery  # noqa: E402
-from races import steps  # noqa: E402
+from races import steps
 
 _run: list[Battery] = []
 

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from fix_cluster import Connection
-
-pytest.register_assert_rewrite("races.steps")
-from races import steps  # noqa: E402
+from races import steps
 
 
 @pytest.fixture

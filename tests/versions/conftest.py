@@ -1,8 +1,5 @@
 """Fixtures of the version tests."""
 
-import pytest
-
-pytest.register_assert_rewrite("versions.rollout")
-from versions.rollout import shop  # noqa: E402
+from versions.rollout import shop
 
 __all__ = ["shop"]
