@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 HISTORIES ?= 5000
-JOBS ?= 0
+JOBS ?= 2
 export PG_CONFIG HISTORIES SEED PERCENT
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
