@@ -48,7 +48,7 @@ dsn: ## print its connection string and nothing else
 demo: install ## the main job, end to end, on real rows
 	@.venv/bin/vsync demo
 
-test: install ## all tests (make test JOBS=2: two processes, each with a cluster of its own)
+test: install ## all tests, in two processes (make test JOBS=0: in one)
 	@$(PYTHON) -m pytest -n $(JOBS) --dist worksteal
 
 soak: install ## the property-based tests with thousands of histories (make soak HISTORIES=2000)
