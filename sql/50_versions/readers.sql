@@ -52,9 +52,10 @@ begin
         -- as a view, which is parsed and not run: yet the input of a literal may run the owner's code
         format('create function vsync_data.%I(query text, ticket text) returns jsonb %s as %L', data || '_probe', replace(v_pinned, ' stable ', ' '), format(
             e'declare\n    v_functions pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
-            '    execute pg_catalog.concat(''create view vsync_data.%2$I as '', $1);\n'
-            '    v_functions := vsync_internal.document_catalog(''vsync_data.%2$I'') operator(pg_catalog.->) ''functions'';\n'
-            '    drop view vsync_data.%2$I;\n    return v_functions;\nend', data, data || '_probe'))];
+            '    execute pg_catalog.concat(%3$L, $1);\n'
+            '    v_functions := vsync_internal.document_catalog(%4$L) operator(pg_catalog.->) ''functions'';\n'
+            '    drop view vsync_data.%2$I;\n    return v_functions;\nend', data, data || '_probe',
+            format('create view vsync_data.%I as ', data || '_probe'), format('vsync_data.%I', data || '_probe')))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),
