@@ -237,3 +237,22 @@ def test_what_the_owner_may_not_read_no_rule_reads(
         for condition in ("exists (select from public.secrets)", "public.tell() = doc.content"):
             report = refused(lambda s=session, c=condition: create(s, "spy", c, params='{"subqueries": true}'), "VS601")
             assert "permission denied" in (report.message_detail or "")
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "quoted" name', "$$ %I %s", "ключ"])
+def test_rules_of_an_embedding_with_an_odd_name(db: Connection, tiny_model: Path, name: str) -> None:
+    open_shop(db, tiny_model)
+    declare(db, name, "select id, title as content, hidden from shop.products")
+    run(db, "select vsync.create_rule('hide', %s, 'doc.hidden = ''x''', 'exclude')", name)
+    run(db, "select vsync.create_rule('small', %s, 'vsync.text_change(last.content, doc.content) < 0.9', 'skip')", name)
+    run(db, "select vsync.create_rule('wait', %s, 'new.tenant <> old.tenant', 'hold')", name)
+    run(db, "call vsync.work()")
+    run(db, "update shop.products set hidden = 'x' where id = 1")
+    run(db, "update shop.products set title = title || '!' where id = 2")
+    run(db, "update shop.products set tenant = 'b', title = 'another text' where id = 3")
+    run(db, "call vsync.work()")
+    found = rows(db, "select key ->> 'id', content from vsync.search(%s, 'product', 5) order by 1", name)
+    assert found == [("2", "product 2"), ("3", "product 3")]
+    assert rows(db, "select held from vsync.audit(%s)", name) == [(2,)]
+    run(db, "select vsync.drop_embedding(%s)", name)
+    assert rows(db, "select name from vsync.rules") == []
