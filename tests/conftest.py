@@ -1,6 +1,7 @@
 """What every test shares: the fixture plugins and how long hypothesis searches."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -10,6 +11,9 @@ pytest_plugins = ["fix_cluster", "fix_models"]
 pytest.register_assert_rewrite(
     "capture.steps", "chaos.battery", "chaos.rest", "races.steps", "shop", "versions.rollout"
 )
+
+# what is started in the background ignores SIGINT, and so would the commands that tests interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHARED = {"deadline": None, "derandomize": False, "print_blob": True, "database": None}
 hypothesis.settings.register_profile("test", max_examples=100, **_SHARED)
