@@ -242,8 +242,8 @@ def test_the_recall_is_what_the_index_finds_of_the_exact_answer(
     db: Connection, make_model: Callable[..., Path]
 ) -> None:
     wide_shop(db, make_model, 2000, '{"type": "ivfflat", "lists": 200}')
-    recall = value(db, "select vsync.estimate_recall('catalog', k => 10, samples => 40)")
-    assert recall == pytest.approx(_by_hand(db, 10, 40), abs=1e-4)
+    recall = value(db, "select vsync.estimate_recall('catalog', k => 10, samples => 400)")
+    assert recall == pytest.approx(_by_hand(db, 10, 400), abs=1e-4)
     assert 0 < recall < 1
     stored = "select index, recall, recall_at > now() - interval '1 minute' from vsync.stat_versions"
     assert rows(db, stored) == [("ivfflat", recall, True)]
