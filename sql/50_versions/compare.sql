@@ -15,13 +15,13 @@ begin
                 select b.*, row_number() over (order by b.distance, b.key_text) as place
                 from (
                     select distinct on (d.key_text) d.* from (
-                        select %1$s as key_text, %2$s as key, v.content, v.chunk, v.embedding operator(%3$I.%4$s) q.vector as distance
-                        from vsync_data.%5$I as v) as d
+                        select %1$s as key_text, %2$s as key, v.content, v.chunk, %3$s as distance
+                        from vsync_data.%4$I as v) as d
                     order by d.key_text, d.distance, d.chunk) as b
                 order by b.distance, b.key_text limit $3) as n
         $sql$,
-        vsync_internal.key_text(version.keys, 'v'), vsync_internal.key_json(version.keys, 'v'), vsync_internal.vector_schema(),
-        case version.index ->> 'distance' when 'l2' then '<->' when 'inner_product' then '<#>' else '<=>' end, version.data)
+        vsync_internal.key_text(version.keys, 'v'), vsync_internal.key_json(version.keys, 'v'), vsync_internal.distance(version, 'v.embedding', 'q.vector'),
+        version.data)
     using version.model_id, queries, k;
 end
 $$;
