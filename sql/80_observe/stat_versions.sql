@@ -10,12 +10,14 @@ declare
     v_count bigint;
 begin
     -- asking the document query would run its owner's code here: what is served tells how many rows it leaves out
-    if v_serving.id <> version.id and (select p.phase <> 'root' from vsync_internal.progress as p where p.version_id = v_serving.id) then
+    if v_serving.id <> version.id then
         execute format('select count(*) from vsync_data.%I as v where v.chunk = 0', v_serving.data) into v_count;
-        return v_count;
+        if (select p.phase <> 'root' from vsync_internal.progress as p where p.version_id = v_serving.id) then
+            return v_count;
+        end if;
     end if;
     return (
-        select sum(case when c.reltuples < 0 then pg_stat_get_live_tuples(c.oid) else c.reltuples end)::bigint
+        select greatest(v_count, sum(case when c.reltuples < 0 then pg_stat_get_live_tuples(c.oid) else c.reltuples end)::bigint)
         from vsync_internal.embeddings as e
         cross join lateral (select e.root::oid as oid union select t.relid from pg_partition_tree(e.root) as t where t.isleaf) as r
         join pg_class as c on c.oid = r.oid
@@ -25,7 +27,7 @@ exception when undefined_table then
 end
 $$;
 comment on function vsync_internal.expected_documents(vsync_internal.versions) is
-'an estimate of the documents of a version whose backfill has not seen all: those of the version being served, or the rows of the root';
+'an estimate of the documents of a version whose backfill has not seen all: those of the version being served, and at least the rows of the root while that one starts over';
 
 create function vsync_internal.stat_versions()
 returns table (embedding name, version int, label text, state text, phase text, done bigint, total bigint, rate numeric, eta interval, index text, recall float8, recall_at timestamptz)

@@ -24,6 +24,7 @@ _PIECES = (
 )
 _TEXTS = ("x" * 5000, "\\", "'", '"', "{a,b}", "[1]", '{"a": 1}', "null", "\u2028", "0", " ", "e'\\x00'", "\x01")
 _LONGEST_NAME = 63
+_RESERVED = ("content", "chunk", "embedding", "version", "embedded_at")  # columns of every view
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ def text(chance: random.Random) -> str:
 def names(chance: random.Random, number: int) -> Names:
     """Return names that do not collide within one table."""
     key, second, body = (name(chance) for _ in range(3))
-    while len({key, second, body}) < 3 or any(
-        column.startswith("........pg.dropped") for column in (key, second, body)
+    while (
+        len({key, second, body}) < 3
+        or second in _RESERVED
+        or any(column.startswith("........pg.dropped") for column in (key, second, body))
     ):
         key, second, body = (name(chance) for _ in range(3))
     output = name(chance) if chance.random() < 0.7 else key
-    while output in ("content", "chunk", "embedding", "version", "embedded_at", second):
+    while output in (*_RESERVED, second):
         output = name(chance)
     schema = f"{name(chance)[:20]}{number}"
     return Names(schema if not schema.startswith("pg_") else "x" + schema, name(chance), key, second, body,
