@@ -27,21 +27,23 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_lease vsync_internal.leases;
+    v_keys text[];
     v_count bigint;
 begin
     delete from vsync_internal.leases as l where l.token = release.token returning * into v_lease;
     if not found then
         return 0;
     end if;
+    v_keys := array(select w.key from vsync_internal.marks as w
+        where w.version_id = v_lease.version_id and w.key = any (v_lease.keys) and w.token = v_lease.token order by w.key for update);
     -- a skip or defer that came meanwhile was to stand alone, once this claim had covered what came before
     update vsync_internal.marks as m set token = null, claimed = null,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    from (select w.key from vsync_internal.marks as w
-        where w.version_id = v_lease.version_id and w.key = any (v_lease.keys) and w.token = v_lease.token order by w.key for update) as w
-    where m.version_id = v_lease.version_id and m.key = w.key;
+    where m.version_id = v_lease.version_id and m.key = any (v_keys);
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -55,12 +57,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_key text;
+    v_keys text[];
     v_count bigint;
 begin
+    v_keys := array(select w.key from vsync_internal.marks as w
+        where w.version_id = lease.version_id and w.key = any (lease.keys) and w.token = lease.token order by w.key for update);
     update vsync_internal.marks as m set losses = least(m.losses + 1, 1000)
-    from (select w.key from vsync_internal.marks as w
-        where w.version_id = lease.version_id and w.key = any (lease.keys) and w.token = lease.token order by w.key for update) as w
-    where m.version_id = lease.version_id and m.key = w.key;
+    where m.version_id = lease.version_id and m.key = any (v_keys);
     get diagnostics v_count = row_count;
     if cardinality(lease.keys) = 1 then
         -- somebody may have stopped the worker once or twice; a third time is held against the document
@@ -83,16 +86,18 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
+    v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = postpone.token);
+    v_keys text[];
     v_count bigint;
 begin
+    v_keys := array(select w.key from vsync_internal.marks as w
+        where w.version_id = v_version_id and w.key = any (postpone.keys) and w.token = postpone.token order by w.key for update);
     update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    from (select w.key from vsync_internal.marks as w
-        where w.version_id = (select l.version_id from vsync_internal.leases as l where l.token = postpone.token)
-            and w.key = any (postpone.keys) and w.token = postpone.token order by w.key for update) as w
-    where m.version_id = (select l.version_id from vsync_internal.leases as l where l.token = postpone.token) and m.key = w.key;
+    where m.version_id = v_version_id and m.key = any (v_keys);
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -104,11 +109,15 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = fail.token);
+    v_keys text[];
     v_count bigint;
 begin
+    v_keys := array(select w.key from vsync_internal.marks as w
+        where w.version_id = v_version_id and w.key = any (fail.keys) and w.token = fail.token order by w.key for update);
     update vsync_internal.marks as m
     set token = null, claimed = null, error = fail.error, failed_at = clock_timestamp(),
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end,
@@ -118,9 +127,7 @@ begin
         due_at = case when m.generation <> m.claimed then null
             when m.attempts + 1 >= vsync_internal.setting('max_attempts') then 'infinity'
             else clock_timestamp() + vsync_internal.setting('retry_seconds') * 2 ^ least(m.attempts, 12) * (0.5 + random()) * interval '1 second' end
-    from (select w.key from vsync_internal.marks as w
-        where w.version_id = v_version_id and w.key = any (fail.keys) and w.token = fail.token order by w.key for update) as w
-    where m.version_id = v_version_id and m.key = w.key;
+    where m.version_id = v_version_id and m.key = any (v_keys);
     get diagnostics v_count = row_count;
     update vsync_internal.progress as p
     set failed_total = p.failed_total + v_count, last_error = fail.error ->> 'message', last_error_at = clock_timestamp()

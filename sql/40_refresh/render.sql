@@ -3,6 +3,7 @@ returns table (key text, content text, hash text, further text, mark text, doc t
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 as $$
 declare
@@ -32,10 +33,10 @@ begin
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, r.further, v.document_hash, %7$s,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and (m.verdict = 'refresh' and vsync_internal.is_forced(m)) is not true then 'same'
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and (m.verdict = 'refresh' and vsync_internal.is_forced(m.rule_id)) is not true then 'same'
                     when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
-            left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key
+            left join lateral (select o.* from vsync_internal.marks as o where o.version_id = $2 and o.key = c.key limit 1) as m on true
             left join rendered as r using (%4$s)
             left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
         select array_agg(key) filter (where verdict = 'same'),
