@@ -33,7 +33,7 @@ begin
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, r.further, v.document_hash, %7$s,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and (m.verdict = 'refresh' and vsync_internal.is_forced(m.rule_id)) is not true then 'same'
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and case when m.verdict = 'refresh' then vsync_internal.is_forced(m.rule_id) end is not true then 'same'
                     when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
             left join lateral (select o.* from vsync_internal.marks as o where o.version_id = $2 and o.key = c.key limit 1) as m on true
