@@ -26,7 +26,7 @@ declare
 begin
     return concat_ws(', ',
         case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''held_until'', m.held_until, '
-            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.rule_id), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
+            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
         case when reads && '{last,last.content}' then format('case when v.document_hash is not null then (coalesce(v.attributes - ''content'', ''{}'') || %s '
@@ -38,15 +38,15 @@ $$;
 comment on function vsync_internal.rule_parts(vsync_internal.versions, text[]) is
 'SQL for render(): columns mark, doc and last as JSON text, from c (key), r (rendered), m (mark) and v (the vectors'' first chunk)';
 
-create function vsync_internal.is_forced(rule_id int)
+create function vsync_internal.is_forced(mark vsync_internal.marks)
 returns boolean
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from vsync_internal.rules as r where r.id = is_forced.rule_id and (r.params ->> 'force')::boolean)
+    select exists (select from vsync_internal.rules as r where r.id = mark.rule_id and (r.params ->> 'force')::boolean)
 $$;
-comment on function vsync_internal.is_forced(int) is 'whether the rule that refreshes a document has it embedded even where its text is the same';
+comment on function vsync_internal.is_forced(vsync_internal.marks) is 'whether the rule that refreshes a document has it embedded even where its text is the same';
 
 create function vsync_internal.rule_out(token bigint, decisions jsonb)
 returns bigint
@@ -78,7 +78,7 @@ begin
     with decided as materialized (
         select d.*, m.generation = m.claimed as current, h.id as waiting
         from jsonb_to_recordset(decisions) as d (key text, verdict text, rule_id int, revision int, held_until timestamptz)
-        cross join lateral (select o.* from vsync_internal.marks as o where o.version_id = v_version.id and o.key = d.key and o.token = rule_out.token limit 1) as m
+        join vsync_internal.marks as m on m.version_id = v_version.id and m.key = any (v_keys) and m.key = d.key and m.token = rule_out.token
         left join vsync_internal.holds as h on h.id = m.hold_id and h.rule_id = d.rule_id and h.state = 'waiting'
         where d.verdict <> 'settle'),
     held as (
