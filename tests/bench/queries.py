@@ -48,7 +48,10 @@ def _beside_the_bare_statement(session: Connection, queries: list[str]) -> Itera
         new.append(_timed(session, _SEARCH, [query]))
         (vector,) = session.execute("select vsync.query_vector('texts_search', %s)::text", [query]).fetchone() or ("",)
         vectors.append(vector)
-    session.execute("set hnsw.ef_search = 100; set hnsw.iterative_scan = strict_order")  # as search has them
+    session.execute(
+        "set hnsw.ef_search = 100; set hnsw.iterative_scan = strict_order; "
+        "set enable_seqscan = off"  # as search has them
+    )
     search: list[float] = []
     bare: list[float] = []
     for _ in range(ROUNDS):
