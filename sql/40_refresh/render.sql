@@ -32,10 +32,10 @@ begin
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, r.further, v.document_hash, %7$s,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and (m.verdict = 'refresh' and vsync_internal.is_forced(m)) is not true then 'same'
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and case when m.verdict = 'refresh' then vsync_internal.is_forced(m) end is not true then 'same'
                     when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
-            left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key
+            left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key and m.key = any ($1)
             left join rendered as r using (%4$s)
             left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
         select array_agg(key) filter (where verdict = 'same'),
