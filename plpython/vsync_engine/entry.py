@@ -52,7 +52,6 @@ def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | 
 
 def check_document(text: str) -> str:
     """Return {} for a document query as its author wrote it, or {"error"}."""
-
     from vsync_engine import written
 
     def answer() -> dict[str, Any]:
@@ -78,7 +77,6 @@ def analyse_rule(facts: str) -> str:
 
 def check_chunk(options: str, spec: str) -> str:
     """Return {} where a model can chunk so, or {"error"}."""
-
     from vsync_engine import chunk
 
     def answer() -> dict[str, Any]:
