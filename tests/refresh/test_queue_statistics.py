@@ -19,7 +19,7 @@ where oid = 'vsync_internal.marks'::regclass
 
 @pytest.fixture
 def full_queue(db: Connection, tiny_model: Path) -> Iterator[Connection]:
-    """A session with marks of every document, of which statistics know none; none of its statements may take what comparing all pairs takes."""
+    """A session with marks of every document, of which statistics know none; they may not compare all pairs."""
     steps.make_table(db, tiny_model)
     db.execute("alter table vsync_internal.marks set (autovacuum_enabled = off)")
     db.execute("insert into shop.items select i, 'text ' || i from generate_series(1, %s) as i", [DOCUMENTS])
