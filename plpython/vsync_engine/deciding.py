@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from vsync_engine import judging, recording, statements
 from vsync_engine.host import Host, Row, value
-from vsync_engine.verdicts import Match, Rule, Verdict, next_time, resolve
+from vsync_engine.verdicts import NOTHING, Match, Rule, Verdict, next_time, resolve
 
 _OPERATIONS = {"I": "insert", "U": "update", "D": "delete"}
 
 
-@dataclass(frozen=True)
-class _Change:
-    """One changed row: its place, from 1, in its page."""
+class _Decided(NamedTuple):
+    """A changed row that rules said something of: its place in its page, and what."""
 
     page: Row
     place: int
-    key: str
-    image: str
+    verdict: Verdict
 
 
 def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
@@ -42,18 +39,19 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     if counted is None:
         host.rows(statements.PUT_OFF, taken, None)
         return len(pages)
-    changes = [change for page in pages for change in _changes(page)]
-    answer = judging.ask(host, version_id, rules, [_case(change, counted) for change in changes], seconds)
-    verdicts = [
-        resolve(match for match in found if _reaches(match, counted[change.page["id"]]))
-        for change, found in zip(changes, answer.matches, strict=True)
+    cases = [case for page in pages for case in _cases(page, counted[page["id"]])]
+    answer = judging.ask(host, version_id, rules, cases, seconds)
+    places = ((page, place) for page in pages for place in range(len(page["keys"])))
+    decided = [
+        _Decided(page, place, verdict)
+        for (page, place), found in zip(places, answer.matches, strict=True)
+        if found and (verdict := resolve(m for m in found if _reaches(m, counted[page["id"]]))) is not NOTHING
     ]
-    decisions = list(_decisions(host, changes, verdicts))
-    host.rows(statements.DECIDE, taken, orjson.dumps(decisions).decode())
-    decided = ((change.key, verdict) for change, verdict in zip(changes, verdicts, strict=True))
+    host.rows(statements.DECIDE, taken, orjson.dumps(list(_decisions(host, decided))).decode())
     relation = None if pages[0]["dependency"] is None else int(pages[0]["relation"])
-    recording.record(host, version_id, rules, answer, decided, _saved(verdicts), relation)
-    return len(changes)
+    by_key = ((each.page["keys"][each.place], each.verdict) for each in decided)
+    recording.record(host, version_id, rules, answer, by_key, _saved(decided), relation)
+    return len(cases)
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
@@ -82,20 +80,15 @@ def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int |
     return counted
 
 
-def _changes(page: Row) -> Iterator[_Change]:
-    for place, (key, image) in enumerate(zip(page["keys"], page["images"], strict=True), start=1):
-        yield _Change(page, place, key, image)
-
-
-def _case(change: _Change, counted: Mapping[int, int | None]) -> judging.Case:
-    page = change.page
+def _cases(page: Row, documents: int | None) -> Iterator[judging.Case]:
     facts = {
         "op": _OPERATIONS[page["op"]],
         "relation": str(page["relation"]),
         "at": page["at"],
-        "documents": counted[page["id"]],
+        "documents": documents,
     }
-    return judging.Case(image=change.image, change=orjson.dumps(facts).decode())
+    change = orjson.dumps(facts).decode()
+    return (judging.Case(image=image, change=change) for image in page["images"])
 
 
 def _reaches(match: Match, documents: int | None) -> bool:
@@ -104,20 +97,21 @@ def _reaches(match: Match, documents: int | None) -> bool:
     return over is None or match.failed or (documents or 0) > over
 
 
-def _saved(verdicts: list[Verdict]) -> dict[int, int]:
-    return Counter(verdict.gate.rule.id for verdict in verdicts if verdict.gate and verdict.gate.action == "skip")
+def _saved(decided: list[_Decided]) -> dict[int, int]:
+    gates = (each.verdict.gate for each in decided)
+    return Counter(gate.rule.id for gate in gates if gate and gate.action == "skip")
 
 
-def _decisions(host: Host, changes: list[_Change], verdicts: list[Verdict]) -> Iterator[dict[str, Any]]:
+def _decisions(host: Host, decided: list[_Decided]) -> Iterator[dict[str, Any]]:
     now = datetime.now(UTC)
     zone: str | None = None
-    for change, verdict in zip(changes, verdicts, strict=True):
+    for page, place, verdict in decided:
         gate = verdict.gate
         if gate is None and verdict.prioritize is None:
             continue
         fields: dict[str, Any] = {
-            "page": change.page["id"],
-            "place": change.place,
+            "page": page["id"],
+            "place": place + 1,
             "verdict": gate and (None if gate.action == "refresh" else gate.action),
             "rule_id": gate and gate.rule.id,
             "revision": gate and gate.rule.revision,

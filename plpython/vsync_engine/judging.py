@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from vsync_engine import statements
-from vsync_engine.host import QUERY_CANCELED, Host, HostError, OverrunError, Row
+from vsync_engine.host import QUERY_CANCELED, Host, HostError, OverrunError, Row, Statement
 from vsync_engine.verdicts import Match, Rule
 
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for
@@ -92,7 +92,7 @@ def ask(host: Host, version_id: int, rules: Sequence[Rule], cases: Sequence[Case
 
 
 class _Batch:
-    def __init__(self, host: Host, version_id: int, cases: list[bytes], seconds: float, answer: Answer) -> None:
+    def __init__(self, host: Host, version_id: int, cases: list[str], seconds: float, answer: Answer) -> None:
         self._host = host
         self._version_id = version_id
         self._cases = cases
@@ -107,7 +107,7 @@ class _Batch:
                 self._attempt(rules, everything, self._seconds)
                 return
             except HostError as error:
-                _raise_if_cancelled(error)
+                raise_if_cancelled(error)
         for rule in rules:
             self._ask_alone(rule, everything)
 
@@ -116,7 +116,7 @@ class _Batch:
         try:
             self._attempt([rule], places, self._seconds)
         except HostError as error:
-            _raise_if_cancelled(error)
+            raise_if_cancelled(error)
             tally = self._answer.tallies[rule.id]
             if not isinstance(error, OverrunError) and (useless := self._fails_without_rows(rule)):
                 if useless.sqlstate.startswith(_SQL_ERRORS) and useless.sqlstate != _INSUFFICIENT_PRIVILEGE:
@@ -135,14 +135,14 @@ class _Batch:
                 share = self._seconds * len(half) / len(self._cases)
                 self._attempt([rule], half, max(_SHORTEST, share))
             except HostError as narrower:
-                _raise_if_cancelled(narrower)
+                raise_if_cancelled(narrower)
                 self._halve(rule, half, narrower, until)
 
     def _fails_without_rows(self, rule: Rule) -> HostError | None:
         try:
             self._attempt([rule], range(0), self._seconds)
         except HostError as error:
-            _raise_if_cancelled(error)
+            raise_if_cancelled(error)
             return error
         return None
 
@@ -155,32 +155,17 @@ class _Batch:
                 self._answer.matches[place].append(Match(rule, failed=True))
 
     def _attempt(self, rules: Sequence[Rule], places: range, seconds: float) -> None:
-        cases = b"[" + b",".join(self._cases[place] for place in places) + b"]"
+        cases = f"[{','.join(self._cases[places.start : places.stop])}]"
         started = time.monotonic()
         try:
             ids = [rule.id for rule in rules]
-            found = self._judge(ids, cases.decode(), seconds)
+            found = attempt(self._host, seconds, statements.JUDGE, self._version_id, ids, cases)
         finally:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:
                 self._answer.tallies[rule.id].seconds += spent
         for row in found:
             self._note(rules, row)
-
-    def _judge(self, ids: list[int], cases: str, seconds: float) -> list[Row]:
-        try:
-            return self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases)
-        except HostError as error:
-            if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
-                raise
-            cancelled = error
-        # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
-        try:
-            self._host.attempt(min(seconds, _SECOND_LOOK), statements.JUDGE, self._version_id, ids, cases)
-        except HostError as error:
-            if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
-                raise HostError(error.message, sqlstate=_RAISED) from error
-        raise cancelled
 
     def _note(self, rules: Sequence[Rule], row: Row) -> None:
         held = set(row["rules"])
@@ -192,21 +177,43 @@ class _Batch:
                 self._answer.tallies[rule.id].matched += 1
 
 
-def _raise_if_cancelled(error: HostError) -> None:
+def attempt(host: Host, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+    """Run what asks owners' conditions, as host.attempt() does; raise_if_cancelled() tells its errors from a cancel."""
+    try:
+        return host.attempt(seconds, statement, *arguments)
+    except HostError as error:
+        if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
+            raise
+        cancelled = error
+    # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
+    try:
+        host.attempt(min(seconds, _SECOND_LOOK), statement, *arguments)
+    except HostError as error:
+        if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
+            raise HostError(error.message, sqlstate=_RAISED) from error
+    raise cancelled
+
+
+def raise_if_cancelled(error: HostError) -> None:
+    """Raise an error that is the session's and not a rule's."""
     if error.sqlstate in ("", QUERY_CANCELED) and not isinstance(error, OverrunError):
         raise error
 
 
-def _encoded(place: int, case: Case) -> bytes:
+def _encoded(place: int, case: Case) -> str:
     # the parts stay text: a number of 30 digits would not survive Python
-    parts: Iterable[tuple[str, str | None]] = (
-        ("image", case.image),
-        ("doc", case.doc),
-        ("last", case.last),
-        ("change", case.change),
-    )
-    fields: dict[str, Any] = {name: orjson.Fragment(part) for name, part in parts if part is not None}
-    return orjson.dumps({"place": place, "key": case.key, **fields})
+    fields = [f'{{"place":{place}']
+    if case.key is not None:
+        fields.append(f'"key":{orjson.dumps(case.key).decode()}')
+    if case.image is not None:
+        fields.append(f'"image":{case.image}')
+    if case.doc is not None:
+        fields.append(f'"doc":{case.doc}')
+    if case.last is not None:
+        fields.append(f'"last":{case.last}')
+    if case.change is not None:
+        fields.append(f'"change":{case.change}')
+    return ",".join(fields) + "}"
 
 
 def _json(document: Any) -> Any:

@@ -118,6 +118,7 @@ as $$
 declare
     v_group record;
     v_holds jsonb := '{}';
+    v_generation bigint := nextval('vsync_internal.generation');
     v_count bigint := 0;
 begin
     if exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict = 'hold') then
@@ -137,24 +138,25 @@ begin
             from jsonb_to_recordset(decisions) as d (page bigint, place int, verdict text, rule_id int, revision int, held_until timestamptz, priority float8))
         select c.dependency, c.version_id, c.lane, c.nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
-            array_agg(case when d.page is not null then row(d.verdict, d.rule_id, d.hold_id, d.held_until, d.priority,
+            -- most of a change is not decided on: that goes without
+            array_agg(row(d.verdict, d.rule_id, d.hold_id, d.held_until, v_generation, d.priority,
                 case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "xid": "%s", "documents": %s, %s%s', c.op, to_json(c.captured_at), c.xid,
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
-                    substr(c.image, 2)) end)::vsync_internal.decision end) as decisions
-        from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.id, u.i) as nth
+                    substr(c.image, 2)) end)::vsync_internal.decision) filter (where d.page is not null) as decisions
+        from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.captured_at, p.id, u.i) as nth
             from vsync_internal.pages as p, unnest(p.keys, p.images) with ordinality as u (key, image, i) where p.id = any (page_ids)) as c
         left join decided as d on d.page = c.id and d.place = c.i
-        group by c.dependency, c.version_id, c.lane, c.nth order by c.lane, c.nth
+        group by c.dependency, c.version_id, c.lane, c.nth, d.page is null order by c.nth, c.lane
     loop
         if v_group.dependency is null then
             v_count := v_count + vsync_internal.mark(v_group.version_id, v_group.keys, v_group.generation, v_group.captured_at, v_group.lane, v_group.decisions);
         else
             -- what waits can be decided on again, a row at a time: so each has a page of its own
-            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, lane, keys, xid, verdict, rule_id, hold_id, held_until, priority, image)
+            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, lane, keys, xid, verdict, rule_id, hold_id, held_until, decided, priority, image)
             select v_group.version_id, v_group.dependency, v_group.generation, v_group.captured_at, v_group.lane, array_agg(u.key), u.xid,
-                u.verdict, u.rule_id, u.hold_id, u.held_until, coalesce(u.priority, 0), u.image
-            from unnest(v_group.keys, v_group.xids, v_group.decisions) as u (key, xid, verdict, rule_id, hold_id, held_until, priority, image)
-            group by u.xid, u.verdict, u.rule_id, u.hold_id, u.held_until, coalesce(u.priority, 0), u.image;
+                u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, coalesce(u.priority, 0), u.image
+            from unnest(v_group.keys, v_group.xids, v_group.decisions) as u (key, xid, verdict, rule_id, hold_id, held_until, decided, priority, image)
+            group by u.xid, u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, coalesce(u.priority, 0), u.image;
             v_count := v_count + cardinality(v_group.keys);
         end if;
     end loop;

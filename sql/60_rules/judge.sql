@@ -1,3 +1,14 @@
+create function vsync_internal.change_source(facts text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('cross join lateral pg_catalog.jsonb_to_record(coalesce(%s, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
+        'at pg_catalog.timestamptz, documents pg_catalog.int8)', facts)
+$$;
+comment on function vsync_internal.change_source(text) is 'SQL: joins the row that conditions call change, of a jsonb';
+
 create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[], cases text default '$1', live boolean default false)
 returns text
 language plpgsql
@@ -28,8 +39,7 @@ begin
             format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''old'', ''null'')) as old', v_relation) end,
         case when v_stage = 'change' and not live and 'new' = any (v_reads) then
             format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''new'', ''null'')) as new', v_relation) end,
-        case when live and v_relation <> v_root and v_reads && '{old,new}' then format('cross join %s as new', v_relation)
-            when (v_stage = 'document' or live) and v_reads && '{old,new}' then
+        case when (v_stage = 'document' or live) and v_reads && '{old,new}' then
             format('left join lateral (select r.* from %s as r, (select %s) as k where %s) as new on true', v_root,
                 vsync_internal.key_values(vsync_internal.key_places(version.keys), 'c.vsync_key'),
                 vsync_internal.key_list(version.keys, 'r.%2$I = k.k%4$s', ' and ')) end,
@@ -42,8 +52,7 @@ begin
                 (select string_agg(format('l.%I, ', a.attname), '' order by a.attnum) from pg_attribute as a
                     where a.attrelid = v_document::regclass and a.attnum > 0 and not a.attisdropped and a.attname not in ('embedded_at', 'version')), v_document) end,
         case when 'change' = any (v_reads) then
-            'cross join lateral pg_catalog.jsonb_to_record(coalesce(c.vsync_change, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
-            'at pg_catalog.timestamptz, documents pg_catalog.int8)' end);
+            vsync_internal.change_source('c.vsync_change') end);
     -- offset: what the filter looks at is not worked out twice; vsync_…: doc, last and change are rows, not these columns
     return format('select j.place, j.rules, j.numbers from (select c.vsync_place as place, pg_catalog.array_remove(array[%s]::pg_catalog.int4[], null) as rules, '
         '%s::pg_catalog.float8[] as numbers from (select r.place as vsync_place, r.key as vsync_key, r.image as vsync_image, '
@@ -54,7 +63,7 @@ end
 $$;
 comment on function vsync_internal.judge_query(vsync_internal.versions, int[], text, boolean) is
 'SQL that asks all these rules at once of cases, themselves SQL of a jsonb: a row for each case of which any holds. old and new are what the case brings along,
-at stage document new is the root''s row as it is now. live: old and new both are rows as they are now, of the case or, of a dependency, all of them';
+at stage document new is the root''s row as it is now. live: old and new both are the root''s row as it is now';
 
 create function vsync_internal.judge(version_id int, rule_ids int[], cases jsonb)
 returns table (place int, rules int[], numbers float8[])
