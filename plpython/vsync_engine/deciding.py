@@ -13,6 +13,8 @@ from vsync_engine import judging, recording, statements
 from vsync_engine.host import Host, Row, value
 from vsync_engine.verdicts import NOTHING, Match, Rule, Verdict, next_time, resolve
 
+TOGETHER = 2_000  # changes that rules are asked about at once
+
 _OPERATIONS = {"I": "insert", "U": "update", "D": "delete"}
 
 
@@ -39,7 +41,8 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     if counted is None:
         host.rows(statements.PUT_OFF, taken, None)
         return len(pages)
-    cases = [case for page in pages for case in _cases(page, counted[page["id"]])]
+    told = any(rule.columns.get("change") for rule in rules)
+    cases = [case for page in pages for case in _cases(page, counted[page["id"]], told=told)]
     answer = judging.ask(host, version_id, rules, cases, seconds)
     places = ((page, place) for page in pages for place in range(len(page["keys"])))
     decided = [
@@ -80,14 +83,14 @@ def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int |
     return counted
 
 
-def _cases(page: Row, documents: int | None) -> Iterator[judging.Case]:
+def _cases(page: Row, documents: int | None, *, told: bool) -> Iterator[judging.Case]:
     facts = {
         "op": _OPERATIONS[page["op"]],
         "relation": str(page["relation"]),
         "at": page["at"],
         "documents": documents,
     }
-    change = orjson.dumps(facts).decode()
+    change = orjson.dumps(facts).decode() if told else None
     return (judging.Case(image=image, change=change) for image in page["images"])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,9 +21,8 @@ _RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
 
 
-@dataclass(frozen=True)
-class Case:
-    """What rules are asked of, each part as JSON text. image: {"old", "new"}. key: whose row of the root is `new`."""
+class Case(NamedTuple):
+    """What rules are asked of, each part as JSON text. image: old and new. key: whose row of the root is `new`."""
 
     key: str | None = None
     image: str | None = None
@@ -164,17 +163,15 @@ class _Batch:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:
                 self._answer.tallies[rule.id].seconds += spent
+        by_id = {rule.id: rule for rule in rules}
         for row in found:
-            self._note(rules, row)
+            self._note(rules, by_id, row)
 
-    def _note(self, rules: Sequence[Rule], row: Row) -> None:
-        held = set(row["rules"])
-        numbers = iter(row["numbers"] or ())
-        for rule in rules:
-            number = next(numbers) if rule.numbered else None
-            if rule.id in held:
-                self._answer.matches[int(row["place"])].append(Match(rule, number))
-                self._answer.tallies[rule.id].matched += 1
+    def _note(self, rules: Sequence[Rule], by_id: Mapping[int, Rule], row: Row) -> None:
+        numbers = dict(zip((rule.id for rule in rules if rule.numbered), row["numbers"] or (), strict=True))
+        for rule_id in row["rules"]:
+            self._answer.matches[row["place"]].append(Match(by_id[rule_id], numbers.get(rule_id)))
+            self._answer.tallies[rule_id].matched += 1
 
 
 def attempt(host: Host, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
@@ -205,14 +202,14 @@ def _encoded(place: int, case: Case) -> str:
     fields = [f'{{"place":{place}']
     if case.key is not None:
         fields.append(f'"key":{orjson.dumps(case.key).decode()}')
-    if case.image is not None:
-        fields.append(f'"image":{case.image}')
     if case.doc is not None:
         fields.append(f'"doc":{case.doc}')
     if case.last is not None:
         fields.append(f'"last":{case.last}')
     if case.change is not None:
         fields.append(f'"change":{case.change}')
+    if case.image is not None:
+        return f"{','.join(fields)},{case.image[1:]}"
     return ",".join(fields) + "}"
 
 

@@ -29,7 +29,6 @@ _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is n
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
-_DECIDED = 1_000  # changes that rules are asked about at once
 _TURNED = 10_000  # documents that are decided on again, after rules changed, before other work has its turn
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
 
@@ -122,7 +121,7 @@ class Worker:
     def _decide(self, most: int) -> bool:
         """Ask rules about what was folded, about `most` changes; False when nothing waits for that."""
         decided = 0
-        while decided < most and (count := self._decide_some(min(most, _DECIDED))):
+        while decided < most and (count := self._decide_some(min(most, deciding.TOGETHER))):
             decided += count
         return decided > 0
 

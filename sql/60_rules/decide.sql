@@ -119,6 +119,7 @@ declare
     v_group record;
     v_holds jsonb := '{}';
     v_generation bigint := nextval('vsync_internal.generation');
+    v_imaged boolean := exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict in ('skip', 'defer', 'hold'));
     v_count bigint := 0;
 begin
     if exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict = 'hold') then
@@ -144,7 +145,7 @@ begin
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
                     substr(c.image, 2)) end)::vsync_internal.decision) filter (where d.page is not null) as decisions
         from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.captured_at, p.id, u.i) as nth
-            from vsync_internal.pages as p, unnest(p.keys, p.images) with ordinality as u (key, image, i) where p.id = any (page_ids)) as c
+            from vsync_internal.pages as p, unnest(p.keys, case when v_imaged then p.images end) with ordinality as u (key, image, i) where p.id = any (page_ids)) as c
         left join decided as d on d.page = c.id and d.place = c.i
         group by c.dependency, c.version_id, c.lane, c.nth, d.page is null order by c.nth, c.lane
     loop
