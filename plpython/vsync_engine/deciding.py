@@ -15,8 +15,6 @@ from vsync_engine.verdicts import NOTHING, Match, Rule, Verdict, next_time, reso
 
 TOGETHER = 2_000  # changes that rules are asked about at once
 
-_OPERATIONS = {"I": "insert", "U": "update", "D": "delete"}
-
 
 class _Decided(NamedTuple):
     """A changed row that rules said something of: its place in its page, and what."""
@@ -41,10 +39,12 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     if counted is None:
         host.rows(statements.PUT_OFF, taken, None)
         return len(pages)
-    told = any(rule.columns.get("change") for rule in rules)
-    cases = [case for page in pages for case in _cases(page, counted[page["id"]], told=told)]
-    answer = judging.ask(host, version_id, rules, cases, seconds)
-    places = ((page, place) for page in pages for place in range(len(page["keys"])))
+    places = [(page, place) for page in pages for place in range(len(page["keys"]))]
+
+    def question(rule_ids: list[int], asked: range) -> judging.Question:
+        return statements.JUDGE_PAGES, (version_id, rule_ids, taken, asked.start, asked.stop)
+
+    answer = judging.ask_by(host, rules, len(places), question, seconds)
     decided = [
         _Decided(page, place, verdict)
         for (page, place), found in zip(places, answer.matches, strict=True)
@@ -54,7 +54,7 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     relation = None if pages[0]["dependency"] is None else int(pages[0]["relation"])
     by_key = ((each.page["keys"][each.place], each.verdict) for each in decided)
     recording.record(host, version_id, rules, answer, by_key, _saved(decided), relation)
-    return len(cases)
+    return len(places)
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
@@ -81,17 +81,6 @@ def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int |
                 by_transaction[xid] = found
             counted[page["id"]] = by_transaction[xid]
     return counted
-
-
-def _cases(page: Row, documents: int | None, *, told: bool) -> Iterator[judging.Case]:
-    facts = {
-        "op": _OPERATIONS[page["op"]],
-        "relation": str(page["relation"]),
-        "at": page["at"],
-        "documents": documents,
-    }
-    change = orjson.dumps(facts).decode() if told else None
-    return (judging.Case(image=image, change=change) for image in page["images"])
 
 
 def _reaches(match: Match, documents: int | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,9 @@ _SECOND_LOOK = 1.0  # seconds
 _SQL_ERRORS = "42"  # class of errors of the statement itself, whatever the rows
 _RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
+
+
+Question = tuple[Statement, tuple[object, ...]]
 
 
 class Case(NamedTuple):
@@ -84,23 +87,46 @@ def ask(host: Host, version_id: int, rules: Sequence[Rule], cases: Sequence[Case
     What cannot be asked counts as not matching, or holds where params.on_error says so. HostError only where the
     session itself was cancelled or lost.
     """
-    answer = Answer([[] for _ in cases], {rule.id: Tally(asked=len(cases)) for rule in rules})
-    if rules and cases:
-        _Batch(host, version_id, [_encoded(i, case) for i, case in enumerate(cases)], seconds, answer).ask(rules)
+    encoded = [_encoded(i, case) for i, case in enumerate(cases)]
+
+    def question(rule_ids: list[int], places: range) -> Question:
+        return statements.JUDGE, (version_id, rule_ids, f"[{','.join(encoded[places.start : places.stop])}]")
+
+    return ask_by(host, rules, len(cases), question, seconds)
+
+
+def ask_by(
+    host: Host,
+    rules: Sequence[Rule],
+    count: int,
+    question: Callable[[list[int], range], Question],
+    seconds: float,
+) -> Answer:
+    """Ask rules of so many cases, as ask(). question: the statement that asks rules, by id, of cases, by place."""
+    answer = Answer([[] for _ in range(count)], {rule.id: Tally(asked=count) for rule in rules})
+    if rules and count:
+        _Batch(host, count, question, seconds, answer).ask(rules)
     return answer
 
 
 class _Batch:
-    def __init__(self, host: Host, version_id: int, cases: list[str], seconds: float, answer: Answer) -> None:
+    def __init__(
+        self,
+        host: Host,
+        count: int,
+        question: Callable[[list[int], range], Question],
+        seconds: float,
+        answer: Answer,
+    ) -> None:
         self._host = host
-        self._version_id = version_id
-        self._cases = cases
+        self._count = count
+        self._question = question
         self._seconds = seconds
         self._answer = answer
 
     def ask(self, rules: Sequence[Rule]) -> None:
         """Ask all of them; one by one where that fails."""
-        everything = range(len(self._cases))
+        everything = range(self._count)
         if len(rules) > 1:
             try:
                 self._attempt(rules, everything, self._seconds)
@@ -131,7 +157,7 @@ class _Batch:
         middle = len(places) // 2
         for half in (places[:middle], places[middle:]):
             try:
-                share = self._seconds * len(half) / len(self._cases)
+                share = self._seconds * len(half) / self._count
                 self._attempt([rule], half, max(_SHORTEST, share))
             except HostError as narrower:
                 raise_if_cancelled(narrower)
@@ -154,11 +180,10 @@ class _Batch:
                 self._answer.matches[place].append(Match(rule, failed=True))
 
     def _attempt(self, rules: Sequence[Rule], places: range, seconds: float) -> None:
-        cases = f"[{','.join(self._cases[places.start : places.stop])}]"
         started = time.monotonic()
         try:
-            ids = [rule.id for rule in rules]
-            found = attempt(self._host, seconds, statements.JUDGE, self._version_id, ids, cases)
+            statement, arguments = self._question([rule.id for rule in rules], places)
+            found = attempt(self._host, seconds, statement, *arguments)
         finally:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:

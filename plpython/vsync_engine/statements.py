@@ -33,6 +33,10 @@ JUDGE = Statement(
     "select place, rules, numbers from vsync_internal.judge($1, $2, $3)",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),
 )
+JUDGE_PAGES = Statement(
+    "select place, rules, numbers from vsync_internal.judge_pages($1, $2, $3, $4, $5)",
+    ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.int8[]", "pg_catalog.int4", "pg_catalog.int4"),
+)
 LOCK = Statement(
     "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )

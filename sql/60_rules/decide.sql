@@ -1,5 +1,5 @@
 create function vsync_internal.undecided(max_keys int)
-returns table (id bigint, version_id int, dependency int, relation oid, op "char", at text, xid text, documents bigint, keys text[], images text[])
+returns table (id bigint, version_id int, dependency int, relation oid, xid text, documents bigint, keys text[])
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -22,13 +22,44 @@ begin
         order by p.lane, p.id limit max_keys for update skip locked),
     summed as (
         select l.*, sum(cardinality(l.keys)) over (order by l.lane, l.id) - cardinality(l.keys) as before from locked as l)
-    select s.id, s.version_id, s.dependency, d.relation::oid, s.op, to_json(s.captured_at) #>> '{}', s.xid::text, s.documents, s.keys, s.images
+    select s.id, s.version_id, s.dependency, d.relation::oid, s.xid::text, s.documents, s.keys
     from summed as s join vsync_internal.dependencies as d on d.version_id = s.version_id and d.number = coalesce(s.dependency, 0)
     where s.before < max_keys order by s.lane, s.id;
 end
 $$;
 comment on function vsync_internal.undecided(int) is
 'pages of one version and one of its tables about which rules have to be asked, about max_keys changes, locked until the transaction ends';
+
+create function vsync_internal.page_cases(page_ids bigint[], first int, beyond int, told boolean)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat('[', string_agg(concat('{"place":', c.place, ',"change":' || c.change::text, ',', substr(c.image, 2)), ','), ']')::jsonb
+    from (
+        select row_number() over (order by g.i, u.i) - 1 as place, u.image, f.change
+        from unnest(page_ids) with ordinality as g (id, i)
+        join vsync_internal.pages as p on p.id = g.id
+        join vsync_internal.dependencies as d on d.version_id = p.version_id and d.number = coalesce(p.dependency, 0)
+        cross join lateral (select case when told then json_build_object('op', case p.op when 'I' then 'insert' when 'U' then 'update' else 'delete' end,
+            'relation', d.relation::oid::text, 'at', p.captured_at, 'documents', p.documents) end) as f (change)
+        cross join unnest(p.images) with ordinality as u (image, i)) as c
+    where c.place >= first and c.place < beyond
+$$;
+comment on function vsync_internal.page_cases(bigint[], int, int, boolean) is
+'what rules are asked of pages: their changes from place `first` on, counted through all of them from 0. told: with what is known of each change';
+
+create function vsync_internal.judge_pages(version_id int, rule_ids int[], page_ids bigint[], first int, beyond int)
+returns table (place int, rules int[], numbers float8[])
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select j.place, j.rules, j.numbers from vsync_internal.judge(version_id, rule_ids, vsync_internal.page_cases(page_ids, first, beyond,
+        exists (select from vsync_internal.rules as r where r.id = any (rule_ids) and r.columns -> 'change' <> '[]'))) as j
+$$;
+comment on function vsync_internal.judge_pages(int, int[], bigint[], int, int) is 'asks rules of the changes of pages, see judge() and page_cases()';
 
 create function vsync_internal.count_change(version_id int, dependency int, xid text)
 returns bigint

@@ -72,7 +72,7 @@ begin
             stop_experiment}'),
             -- vsync_internal, 60_rules
             ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),
-            ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, hidden_keys, holds, judge, put_off,
+            ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, hidden_keys, holds, judge, judge_pages, put_off,
             record_rules, refresh_by_rule, refreshes_due, rule_out, rules_asked, show_again, stat_rules, undecided}'),
             ('vsync_internal', 'vsync_admin', '{alter_rule, analyse_rule, create_rule, decide_hold, drop_rule, hold_owner, may_change_rule, may_decide, preview_rule}'),
             -- vsync_internal, 70_serve
