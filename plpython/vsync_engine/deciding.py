@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -45,10 +45,11 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
         return statements.JUDGE_PAGES, (version_id, rule_ids, taken, asked.start, asked.stop)
 
     answer = judging.ask_by(host, rules, len(places), question, seconds)
+    verdict_of = _resolving()
     decided = [
         _Decided(page, place, verdict)
         for (page, place), found in zip(places, answer.matches, strict=True)
-        if found and (verdict := resolve(m for m in found if _reaches(m, counted[page["id"]]))) is not NOTHING
+        if found and (verdict := verdict_of(found, counted[page["id"]])) is not NOTHING
     ]
     host.rows(statements.DECIDE, taken, orjson.dumps(list(_decisions(host, decided))).decode())
     relation = None if pages[0]["dependency"] is None else int(pages[0]["relation"])
@@ -83,6 +84,19 @@ def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int |
     return counted
 
 
+def _resolving() -> Callable[[list[Match], int | None], Verdict]:
+    """Resolve what many changes have in common once."""
+    known: dict[tuple[int | None, ...], Verdict] = {}
+
+    def verdict_of(found: list[Match], documents: int | None) -> Verdict:
+        same = (documents, *map(id, found))
+        if same not in known:
+            known[same] = resolve(match for match in found if _reaches(match, documents))
+        return known[same]
+
+    return verdict_of
+
+
 def _reaches(match: Match, documents: int | None) -> bool:
     """Tell whether a hold of changes over a size applies to one that leads to so many documents."""
     over = match.rule.params.get("over")
@@ -97,13 +111,17 @@ def _saved(decided: list[_Decided]) -> dict[int, int]:
 def _decisions(host: Host, decided: list[_Decided]) -> Iterator[dict[str, Any]]:
     now = datetime.now(UTC)
     zone: str | None = None
-    for page, place, verdict in decided:
+    alike: dict[int, list[_Decided]] = defaultdict(list)
+    for each in decided:
+        alike[id(each.verdict)].append(each)
+    for group in alike.values():
+        verdict = group[0].verdict
         gate = verdict.gate
         if gate is None and verdict.prioritize is None:
             continue
         fields: dict[str, Any] = {
-            "page": page["id"],
-            "place": place + 1,
+            "pages": [each.page["id"] for each in group],
+            "places": [each.place + 1 for each in group],
             "verdict": gate and (None if gate.action == "refresh" else gate.action),
             "rule_id": gate and gate.rule.id,
             "revision": gate and gate.rule.revision,

@@ -193,10 +193,12 @@ class _Batch:
             self._note(rules, by_id, row)
 
     def _note(self, rules: Sequence[Rule], by_id: Mapping[int, Rule], row: Row) -> None:
-        numbers = dict(zip((rule.id for rule in rules if rule.numbered), row["numbers"] or (), strict=True))
+        numbers = dict(zip((rule.id for rule in rules if rule.numbered), row["numbers"] or (), strict=False))
+        found = [Match(by_id[rule_id], numbers.get(rule_id)) for rule_id in row["rules"]]
+        for place in row["places"]:
+            self._answer.matches[place].extend(found)
         for rule_id in row["rules"]:
-            self._answer.matches[row["place"]].append(Match(by_id[rule_id], numbers.get(rule_id)))
-            self._answer.tallies[rule_id].matched += 1
+            self._answer.tallies[rule_id].matched += len(row["places"])
 
 
 def attempt(host: Host, seconds: float, statement: Statement, *arguments: object) -> list[Row]:

@@ -30,11 +30,12 @@ FOLD = Statement("select vsync_internal.fold()")
 FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
 HIDDEN = Statement("select * from vsync_internal.hidden_keys()")
 JUDGE = Statement(
-    "select place, rules, numbers from vsync_internal.judge($1, $2, $3)",
+    "select pg_catalog.array_agg(place) as places, rules, numbers from vsync_internal.judge($1, $2, $3) group by 2, 3",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),
 )
 JUDGE_PAGES = Statement(
-    "select place, rules, numbers from vsync_internal.judge_pages($1, $2, $3, $4, $5)",
+    "select pg_catalog.array_agg(place) as places, rules, numbers "
+    "from vsync_internal.judge_pages($1, $2, $3, $4, $5) group by 2, 3",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.int8[]", "pg_catalog.int4", "pg_catalog.int4"),
 )
 LOCK = Statement(

@@ -38,9 +38,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select concat('[', string_agg(concat('{"place":', c.place, ',"change":' || c.change::text, ',', substr(c.image, 2)), ','), ']')::jsonb
     from (
-        select row_number() over (order by g.i, u.i) - 1 as place, u.image, f.change
-        from unnest(page_ids) with ordinality as g (id, i)
-        join vsync_internal.pages as p on p.id = g.id
+        select p.before + u.i - 1 as place, u.image, f.change
+        from (
+            select o.*, sum(cardinality(o.keys)) over (order by g.i) - cardinality(o.keys) as before
+            from unnest(page_ids) with ordinality as g (id, i) join vsync_internal.pages as o on o.id = g.id) as p
         join vsync_internal.dependencies as d on d.version_id = p.version_id and d.number = coalesce(p.dependency, 0)
         cross join lateral (select case when told then json_build_object('op', case p.op when 'I' then 'insert' when 'U' then 'update' else 'delete' end,
             'relation', d.relation::oid::text, 'at', p.captured_at, 'documents', p.documents) end) as f (change)
@@ -150,24 +151,25 @@ declare
     v_group record;
     v_holds jsonb := '{}';
     v_generation bigint := nextval('vsync_internal.generation');
-    v_imaged boolean := exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict in ('skip', 'defer', 'hold'));
+    v_imaged boolean := decisions @? '$[*] ? (@.verdict == "skip" || @.verdict == "defer" || @.verdict == "hold")';
     v_count bigint := 0;
 begin
-    if exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict = 'hold') then
+    if decisions @? '$[*] ? (@.verdict == "hold")' then
         -- one at a time: two workers with pages of one transaction make one hold
         perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('holds'));
         select coalesce(jsonb_object_agg(concat(h.page, ' ', h.rule_id), jsonb_build_object('id', (h.hold).id, 'state', (h.hold).state)), '{}') into v_holds
         from (select w.page, w.rule_id, vsync_internal.hold_of(p, w.rule_id, w.revision) as hold
-            from (select distinct d.page, d.rule_id, d.revision from jsonb_to_recordset(decisions) as d (page bigint, verdict text, rule_id int, revision int)
+            from (select distinct u.page, d.rule_id, d.revision from jsonb_to_recordset(decisions) as d (pages bigint[], verdict text, rule_id int, revision int), unnest(d.pages) as u (page)
                 where d.verdict = 'hold' order by 1, 2 offset 0) as w
             join vsync_internal.pages as p on p.id = w.page) as h;
     end if;
     for v_group in
         with decided as materialized (
-            select d.page, d.place, d.rule_id, d.priority, (v_holds -> concat(d.page, ' ', d.rule_id) ->> 'id')::bigint as hold_id,
-                case when d.verdict = 'hold' then coalesce(nullif(v_holds -> concat(d.page, ' ', d.rule_id) ->> 'state', 'waiting'), 'hold') else d.verdict end as verdict,
+            select u.page, u.place, d.rule_id, d.priority, (v_holds -> concat(u.page, ' ', d.rule_id) ->> 'id')::bigint as hold_id,
+                case when d.verdict = 'hold' then coalesce(nullif(v_holds -> concat(u.page, ' ', d.rule_id) ->> 'state', 'waiting'), 'hold') else d.verdict end as verdict,
                 coalesce(d.held_until, case when d.verdict in ('skip', 'hold') then 'infinity'::timestamptz end) as held_until
-            from jsonb_to_recordset(decisions) as d (page bigint, place int, verdict text, rule_id int, revision int, held_until timestamptz, priority float8))
+            from jsonb_to_recordset(decisions) as d (pages bigint[], places int[], verdict text, rule_id int, revision int, held_until timestamptz, priority float8),
+                unnest(d.pages, d.places) as u (page, place))
         select c.dependency, c.version_id, c.lane, c.nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
             -- most of a change is not decided on: that goes without
@@ -197,5 +199,5 @@ begin
 end
 $$;
 comment on function vsync_internal.decide(bigint[], jsonb) is
-'writes down what rules decided of pages, [{"page", "place", "verdict", "rule_id", "revision", "held_until", "priority"}], the rest as usual: of documents
+'writes down what rules decided of pages, [{"pages", "places", "verdict", "rule_id", "revision", "held_until", "priority"}], the rest as usual: of documents
 their marks, of a dependency''s tuples pages to be followed, whose marks inherit it';
