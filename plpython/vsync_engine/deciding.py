@@ -13,7 +13,8 @@ from vsync_engine import judging, recording, statements
 from vsync_engine.host import Host, Row, value
 from vsync_engine.verdicts import NOTHING, Match, Rule, Verdict, next_time, resolve
 
-TOGETHER = 2_000  # changes that rules are asked about at once
+TOGETHER = 5_000  # changes that rules are asked about at once
+_TIMED = 1_000  # changes that the time limit is meant for
 
 
 class _Decided(NamedTuple):
@@ -27,7 +28,7 @@ class _Decided(NamedTuple):
 def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     """Decide on about `limit` changes, in the caller's transaction; return how many that were.
 
-    seconds: for one asking. taken: receives the ids of the pages, to be put off where this fails.
+    seconds: for asking about a thousand. taken: receives the ids of the pages, to be put off where this fails.
     """
     pages = host.rows(statements.UNDECIDED, limit)
     taken[:] = [page["id"] for page in pages]
@@ -44,6 +45,7 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     def question(rule_ids: list[int], asked: range) -> judging.Question:
         return statements.JUDGE_PAGES, (version_id, rule_ids, taken, asked.start, asked.stop)
 
+    seconds *= max(1.0, len(places) / _TIMED)
     answer = judging.ask_by(host, rules, len(places), question, seconds)
     verdict_of = _resolving()
     decided = [

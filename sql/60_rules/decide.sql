@@ -36,7 +36,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select concat('[', string_agg(concat('{"place":', c.place, ',"change":' || c.change::text, ',', substr(c.image, 2)), ','), ']')::jsonb
+    select ('[' || string_agg('{"place":' || c.place || coalesce(',"change":' || c.change::text, '') || ',' || substr(c.image, 2), ',') || ']')::jsonb
     from (
         select p.before + u.i - 1 as place, u.image, f.change
         from (
@@ -169,18 +169,25 @@ begin
                 case when d.verdict = 'hold' then coalesce(nullif(v_holds -> concat(u.page, ' ', d.rule_id) ->> 'state', 'waiting'), 'hold') else d.verdict end as verdict,
                 coalesce(d.held_until, case when d.verdict in ('skip', 'hold') then 'infinity'::timestamptz end) as held_until
             from jsonb_to_recordset(decisions) as d (pages bigint[], places int[], verdict text, rule_id int, revision int, held_until timestamptz, priority float8),
-                unnest(d.pages, d.places) as u (page, place))
-        select c.dependency, c.version_id, c.lane, c.nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
+                unnest(d.pages, d.places) as u (page, place)),
+        changed as materialized (
+            select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key collate "C" as key, u.image, u.i
+            from vsync_internal.pages as p, unnest(p.keys, case when v_imaged then p.images end) with ordinality as u (key, image, i) where p.id = any (page_ids)),
+        -- of one key the older first
+        repeated as materialized (
+            select c.id, c.i, row_number() over (partition by c.key order by c.captured_at, c.id, c.i) as nth
+            from changed as c where c.key in (select t.key from changed as t group by t.key having count(*) > 1))
+        select c.dependency, c.version_id, c.lane, coalesce(r.nth, 1) as nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
             -- most of a change is not decided on: that goes without
             array_agg(row(d.verdict, d.rule_id, d.hold_id, d.held_until, v_generation, d.priority,
                 case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "xid": "%s", "documents": %s, %s%s', c.op, to_json(c.captured_at), c.xid,
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
                     substr(c.image, 2)) end)::vsync_internal.decision) filter (where d.page is not null) as decisions
-        from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.captured_at, p.id, u.i) as nth
-            from vsync_internal.pages as p, unnest(p.keys, case when v_imaged then p.images end) with ordinality as u (key, image, i) where p.id = any (page_ids)) as c
+        from changed as c
+        left join repeated as r on r.id = c.id and r.i = c.i
         left join decided as d on d.page = c.id and d.place = c.i
-        group by c.dependency, c.version_id, c.lane, c.nth, d.page is null order by c.nth, c.lane
+        group by c.dependency, c.version_id, c.lane, coalesce(r.nth, 1), d.page is null order by 4, c.lane
     loop
         if v_group.dependency is null then
             v_count := v_count + vsync_internal.mark(v_group.version_id, v_group.keys, v_group.generation, v_group.captured_at, v_group.lane, v_group.decisions);
