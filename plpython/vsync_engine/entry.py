@@ -77,12 +77,14 @@ def check_chunk(options: str, spec: str) -> str:
     return _answer(answer)
 
 
-def work(duration: str | None, embedding: str | None) -> None:
-    """Be a worker in this session."""
+def work(duration: str | None, embedding: str | None) -> tuple[str]:
+    """Be a worker in this session; return {}, or {"error"} unless a cancel came meanwhile, as a procedure's row."""
     try:
         worker.work(_host(), duration, embedding)
     except (EngineError, HostError) as error:
-        _host().report(error)
+        _host().heed_cancel()
+        return (orjson.dumps({"error": error.as_json()}).decode(),)
+    return ("{}",)
 
 
 def _answer(call: Callable[[], dict[str, Any]]) -> str:

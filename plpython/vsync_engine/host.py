@@ -39,6 +39,15 @@ class HostError(Exception):
         self.detail = detail
         self.hint = hint
 
+    def as_json(self) -> dict[str, str]:
+        """The error as a mapping, as `EngineError.as_json` gives one; XX000 where the connection is gone."""
+        return {
+            "sqlstate": self.sqlstate or "XX000",
+            "message": self.message,
+            "detail": self.detail,
+            "hint": self.hint,
+        }
+
 
 class OverrunError(HostError):
     """A statement took longer than it was given."""
@@ -134,9 +143,13 @@ class PlpyHost:
         """Roll the transaction back."""
         self._guarded(self._plpy.rollback)
 
-    def report(self, error: EngineError | HostError) -> NoReturn:
-        """Raise an error as PostgreSQL's own, with SQLSTATE and fields; a cancel that came meanwhile goes before."""
+    def heed_cancel(self) -> None:
+        """Have a cancel that came meanwhile strike here."""
         self._plpy.execute("select")
+
+    def report(self, error: EngineError) -> NoReturn:
+        """Raise an error as PostgreSQL's own, with SQLSTATE and fields; a cancel that came meanwhile goes before."""
+        self.heed_cancel()
         self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
         raise AssertionError
 

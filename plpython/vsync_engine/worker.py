@@ -30,7 +30,7 @@ _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
 _TURNED = 10_000  # documents that are decided on again, after rules changed, before other work has its turn
-_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
+_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off", "jit": "off"}
 
 
 class Worker:

@@ -44,14 +44,14 @@ begin
     order by m.lane, m.priority desc, m.since limit 1;
     token := nextval('vsync_internal.token');
     with picked as (
-        select m.key from vsync_internal.marks as m
+        select m.ctid as mark from vsync_internal.marks as m
         where m.version_id = claim.version_id and m.due_at is null and m.token is null
             and (claim.lane is null or m.lane <= claim.lane) and m.losses = v_losses
         order by m.lane, m.priority desc, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
         for update skip locked),
     claimed as (
         update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold', 'rejected')
-        from picked where m.version_id = claim.version_id and m.key = picked.key
+        where m.ctid = any (array(select p.mark from picked as p))
         returning m.key)
     select array_agg(c.key order by c.key) into keys from claimed as c;
     if keys is null then

@@ -25,9 +25,7 @@ begin
     -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
     v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
-    v_owned := array(
-        select m.key from vsync_internal.marks as m
-        where m.version_id = v_version.id and m.key = any (v_given) and m.token = publish.token order by m.key for update);
+    v_owned := array(select o.key from vsync_internal.owned(v_version.id, v_given, publish.token) as o);
     execute format($sql$
         with given as materialized (
             select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash,
@@ -35,7 +33,7 @@ begin
                 nullif(coalesce(r.further, '{}') || case when r.whole is null then '{}' else jsonb_build_object('content', r.whole) end, '{}') as attributes, %1$s
             from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
                 further jsonb, whole text, truncated boolean, fresh boolean)
-            join vsync_internal.marks as m on m.version_id = $4 and m.key = r.key
+            cross join lateral (select w.captured_at from vsync_internal.marks as w where w.version_id = $4 and w.key = r.key offset 0) as m
             where r.key = any ($2)),
         sourced as materialized (
             select g.*, coalesce(g.vector::%2$s, %7$s) as embedding

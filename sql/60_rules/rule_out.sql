@@ -26,7 +26,7 @@ declare
 begin
     return concat_ws(', ',
         case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''also'', m.also, ''held_until'', m.held_until, '
-            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
+            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.mark), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
         case when reads && '{last,last.content}' then format('case when v.document_hash is not null then (coalesce(v.attributes - ''content'', ''{}'') || %s '

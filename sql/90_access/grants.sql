@@ -59,7 +59,7 @@ begin
             ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate}'),
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
-            ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark}'),
+            ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
             -- vsync_internal, 50_versions
             ('vsync_internal', 'vsync_reader', '{answering_version, challenger, count_call, counter, counter_name, find_embedding, fingerprint, key_json, key_list, key_of,

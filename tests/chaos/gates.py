@@ -27,7 +27,7 @@ PHASES = (
     "OUTSTANDING",
 )
 
-# The gate is closed while its file exists. The body of vsync.work() follows.
+# The gate is closed while its file exists. The engine's part of vsync.work() follows.
 _GATE = """
 import os, time
 from vsync_engine import host, model, statements
@@ -58,6 +58,20 @@ else:
 """
 
 
+def make_worker(session: Connection, schema: str, prelude: str) -> None:
+    """Create the procedure work() of a schema, which is vsync.work() with Python of its own before the engine's."""
+    body = "select prosrc from pg_proc where oid = %s::regprocedure"
+    engine = scalar(session, body, "vsync_internal.work(interval, name, jsonb)")
+    caller = scalar(session, body, "vsync.work(interval, name)")
+    python = prelude + engine.replace("(duration, embedding)", "(None, None)")
+    sql = caller.replace("vsync_internal.work(duration, embedding,", f"{schema}.engine(")
+    session.execute(
+        f"""
+        create or replace procedure {schema}.engine(inout answer jsonb) language plpython3u as $py${python}$py$;
+        create or replace procedure {schema}.work() language plpgsql as $sql${sql}$sql$""".encode()
+    )
+
+
 class Gated:
     """A worker in a session of its own, standing at its gate."""
 
@@ -83,10 +97,8 @@ def gated_worker(connect: Connect, phase: str) -> Iterator[Gated]:
         gate = Path(directory) / "gate"
         gate.touch()
         gate.chmod(0o666)
-        body = scalar(session, "select prosrc from pg_proc where oid = 'vsync.work(interval, name)'::regprocedure")
-        body = _GATE.format(gate=str(gate), phase=phase) + body.replace("(duration, embedding)", "(None, None)")
         session.execute("create schema if not exists chaos")
-        session.execute(f"create or replace procedure chaos.work() language plpython3u as $py${body}$py$".encode())
+        make_worker(session, "chaos", _GATE.format(gate=str(gate), phase=phase))
         worker = Gated(session, gate, in_background(lambda: session.execute("call chaos.work()")))
         try:
             reached = Path(directory) / "gate.reached"

@@ -11,6 +11,7 @@ from time import sleep
 import psycopg
 import pytest
 
+from chaos.gates import make_worker
 from races.steps import in_background, wait_until
 from shop import Connection, declare, open_shop, register, run, value
 from versions.rollout import activate, add_version, assert_clean, work
@@ -19,7 +20,7 @@ from vsync_admin.cluster import Cluster
 # What a kill can lose: a publish comes after 1024 documents at the latest, and a batch has no more texts than tokens.
 IN_FLIGHT = 1024 + 512
 _EMBEDDED = "select embedded_total from vsync_internal.progress where version_id = 2"
-# Commits are durable here, so that the server's crash takes nothing else along. The body of vsync.work() follows.
+# Commits are durable here: the server's crash takes nothing else along. The engine's part of vsync.work() follows.
 _COUNT = """
 from vsync_engine import model, worker
 worker._SESSION["synchronous_commit"] = "on"
@@ -51,9 +52,7 @@ def test_a_backfill_that_is_killed_embeds_again_only_what_was_in_flight(
     texts = documents * 3 // 4
     with psycopg.connect(dsn, autocommit=True) as session:
         _prepare(session, tiny_model, tiny_model_other, documents, texts)
-        body = value(session, "select prosrc from pg_proc where oid = 'vsync.work(interval, name)'::regprocedure")
-        body = _COUNT.format(sent=str(sent)) + body.replace("(duration, embedding)", "(None, None)")
-        session.execute(f"create procedure shop.work() language plpython3u as $py${body}$py$".encode())
+        make_worker(session, "shop", _COUNT.format(sent=str(sent)))
     chance = random.Random(documents)
     for turn in range(kills):
         _killed(dsn, (turn + 1) * texts // (kills + 1) - IN_FLIGHT // 2, chance.random() / 20)

@@ -4,8 +4,8 @@ import re
 
 from shop import Connection, rows, value
 
-_AUTHORS = {"declare_document"}
-_UNPINNED = {"add_version", "create_embedding", "work", *_AUTHORS}
+_INTERNAL = {"declare_document", "work"}
+_UNPINNED = {"add_version", "create_embedding", *_INTERNAL}
 _OURS = "('vsync'::regnamespace, 'vsync_internal'::regnamespace)"
 _FUNCTIONS = f"select oid::regprocedure::text, proname, prosrc from pg_proc where pronamespace in {_OURS}"
 _PIN = "coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)"
@@ -14,7 +14,7 @@ _PIN = "coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)"
 def test_every_function_pins_its_search_path(db: Connection) -> None:
     loose = {(name, row) for row, name, _ in rows(db, f"{_FUNCTIONS} and not {_PIN}")}
     assert {name for name, _ in loose} == _UNPINNED
-    ours = tuple(f"vsync_internal.{name}(" for name in _AUTHORS)
+    ours = tuple(f"vsync_internal.{name}(" for name in _INTERNAL)
     assert all(row.startswith(("vsync.", *ours)) for _, row in loose), loose
 
 

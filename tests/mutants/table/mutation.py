@@ -21,6 +21,6 @@ CLAIMS = "races/test_claims.py::"
 
 LOG_RACES = "races/test_log.py::"
 
-WORK = "vsync.work(interval,name)"
+WORK = "work(interval,name,jsonb)"
 
 WORK_BODY = "from vsync_engine import entry\n"
