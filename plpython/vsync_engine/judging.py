@@ -196,7 +196,7 @@ class _Batch:
         numbers = dict(zip((rule.id for rule in rules if rule.numbered), row["numbers"] or (), strict=False))
         found = [Match(by_id[rule_id], numbers.get(rule_id)) for rule_id in row["rules"]]
         for place in row["places"]:
-            self._answer.matches[place].extend(found)
+            self._answer.matches[int(place)].extend(found)
         for rule_id in row["rules"]:
             self._answer.tallies[rule_id].matched += len(row["places"])
 

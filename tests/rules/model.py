@@ -220,8 +220,8 @@ class Model:
         if old is None or new is None or any(old[column] != new[column] for column in watched):
             op = "insert" if old is None else "delete" if new is None else "update"
             known = {"id"}.union(*(rule.condition.reads for rule in asking))
-            rows = (_only(row, known) for row in (old, new))
-            self.log.append(Change(relation, key, *rows, op, self.counted, imaged=bool(asking)))
+            before, after = _only(old, known), _only(new, known)
+            self.log.append(Change(relation, key, before, after, op, self.counted, imaged=bool(asking)))
 
     def _is_asked(self, change: Change) -> bool:
         return change.imaged and any(rule.asks(change.relation) for rule in self.rules.values())
@@ -313,8 +313,9 @@ class Model:
         standing = standing if standing is not None and standing.stage == "change" else None
         found = [*self._asked("document", {"doc": doc, "last": last, "new": self.items.get(key)})]
         forced = mark.verdict == "refresh" and any(r.serial in {mark.rule, *mark.also} and r.force for r in found)
-        allowed = [rule for rule in found if _allows(mark, rule)]
-        ordered = sorted((*allowed, *([standing] if standing else [])), key=lambda rule: rule.order)
+        matches = [rule for rule in found if _allows(mark, rule)]
+        matches += [standing] if standing is not None else []
+        ordered = sorted(matches, key=lambda rule: rule.order)
         gate = next((rule for rule in ordered if rule.action in GATES), None)
         hides = next((rule for rule in ordered if rule.action == "exclude"), None)
         deciding = gate if hides is None or (gate is standing and gate is not None and gate.action == "hold") else hides
