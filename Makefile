@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 HISTORIES ?= 5000
 JOBS ?= 2
-export PG_CONFIG HISTORIES SEED PERCENT
+export PG_CONFIG HISTORIES SEED PERCENT LARGEST
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
@@ -67,7 +67,7 @@ lint: venv ## ruff, import-linter, pyright, the SQL checks
 bench: install ## the benchmarks, as a table and as JSON
 	@$(PYTHON) -m tests.bench
 
-benchmark: install ## the same, and docs/benchmark.md with its plots
+benchmark: install ## the same, docs/benchmark.md with its plots, and the README's table (make benchmark LARGEST=10000000)
 	-@$(PYTHON) -m tests.bench
 	@$(PYTHON) -m tests.bench.document
 

@@ -1,3 +1,7 @@
+create type vsync_internal.publishable as (
+    key text, chunk int, content text, hash text, document text, vector text, further jsonb, whole text, truncated boolean, fresh boolean);
+comment on type vsync_internal.publishable is 'a chunk as the worker hands it over';
+
 create function vsync_internal.publish(token bigint, rows text, inferred bigint, busy float8 default 0)
 returns bigint
 language plpgsql
@@ -7,8 +11,9 @@ set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' s
 as $$
 declare
     v_version vsync_internal.versions;
-    v_given text[];
-    v_owned text[];
+    v_rows vsync_internal.publishable[] := array(select r from json_populate_recordset(null::vsync_internal.publishable, rows::json) as r);
+    v_keys text[];
+    v_captured_at timestamptz[];
     v_key_list text;
     v_type text;
     v_fresh bigint;
@@ -24,55 +29,50 @@ begin
     v_type := format('%I.vector', vsync_internal.vector_schema());
     -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
-    v_given := array(select distinct r.key from json_to_recordset(rows::json) as r (key text));
-    v_owned := array(select o.key from vsync_internal.owned(v_version.id, v_given, publish.token) as o);
+    v_keys := array(select r.key from unnest(v_rows) as r);
+    select array_agg(o.key), array_agg(o.captured_at) into v_keys, v_captured_at from vsync_internal.owned(v_version.id, v_keys, publish.token) as o;
     execute format($sql$
         with given as materialized (
-            select r.*, count(*) over (partition by r.key)::int as chunks, m.captured_at, decode(r.hash, 'hex') as content_hash,
-                decode(r.document, 'hex') as document_hash,
+            select r.*, (count(*) over of_document)::int as chunks, bool_and(r.embedding is not null) over of_document as is_whole,
                 nullif(coalesce(r.further, '{}') || case when r.whole is null then '{}' else jsonb_build_object('content', r.whole) end, '{}') as attributes, %1$s
-            from json_to_recordset($1::json) as r (key text, chunk int, content text, hash text, document text, vector text,
-                further jsonb, whole text, truncated boolean, fresh boolean)
-            cross join lateral (select w.captured_at from vsync_internal.marks as w where w.version_id = $4 and w.key = r.key offset 0) as m
-            where r.key = any ($2)),
-        sourced as materialized (
-            select g.*, coalesce(g.vector::%2$s, %7$s) as embedding
-            from given as g),
-        whole as materialized (
-            select s.key from sourced as s group by s.key having bool_and(s.embedding is not null)),
+            from (
+                select r.*, m.captured_at, coalesce(r.vector::%2$s, %7$s) as embedding
+                from unnest($2, $4) as m (key, captured_at)
+                join (select r.*, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash from unnest($1) as r) as r using (key)) as r
+            window of_document as (partition by r.key)),
         shrunk as (
             delete from vsync_data.%3$I as v
-            using (select %6$s, max(s.chunk) as last from sourced as s where s.key in (select w.key from whole as w) group by %6$s) as k
+            using (select %6$s, max(g.chunk) as last from given as g where g.is_whole group by %6$s) as k
             where %5$s and v.chunk > k.last and v.token <= $3),
         written as (
             insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, attributes, truncated, token,
                 captured_at, embedded_at, worker)
-            select %6$s, s.chunk, s.chunks, s.content, s.content_hash, s.document_hash, s.embedding, s.attributes, s.truncated, $3,
-                s.captured_at, clock_timestamp(), pg_backend_pid()
-            from sourced as s where s.key in (select w.key from whole as w)
-            order by %6$s, s.chunk
+            select %6$s, g.chunk, g.chunks, g.content, g.content_hash, g.document_hash, g.embedding, g.attributes, g.truncated, $3,
+                g.captured_at, clock_timestamp(), pg_backend_pid()
+            from given as g where g.is_whole
+            order by %6$s, g.chunk
             on conflict (%4$s, chunk) do update
             set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash,
                 document_hash = excluded.document_hash, embedding = excluded.embedding, attributes = excluded.attributes, truncated = excluded.truncated,
                 token = excluded.token, captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)
-        select array_agg(distinct s.key), count(distinct s.hash) filter (where s.fresh), count(*) - count(distinct s.hash) filter (where s.fresh),
-            count(*) filter (where s.truncated)
-        from sourced as s where s.key in (select w.key from whole as w)
+        select array_agg(distinct g.key), count(distinct g.hash) filter (where g.fresh), count(*) - count(distinct g.hash) filter (where g.fresh),
+            count(*) filter (where g.truncated)
+        from given as g where g.is_whole
         $sql$,
         vsync_internal.key_values(vsync_internal.key_places(v_version.keys), 'r.key'), v_type, v_version.data, v_key_list,
         vsync_internal.key_list(v_version.keys, 'v.%1$I = k.k%4$s', ' and '), vsync_internal.key_list(v_version.keys, 'k%4$s'),
-        (select string_agg(format('(select v.embedding from vsync_data.%I as v where v.content_hash = g.content_hash limit 1)', t.data), ', ' order by i)
+        (select string_agg(format('(select v.embedding from vsync_data.%I as v where v.content_hash = r.content_hash limit 1)', t.data), ', ' order by i)
             from unnest(v_version.data || vsync_internal.twins(v_version)) with ordinality as t (data, i)))
-    into v_given, v_fresh, v_reused, v_truncated using rows, v_owned, token, v_version.id;
-    perform vsync_internal.settle(token, v_version.id, v_given);
+    into v_keys, v_fresh, v_reused, v_truncated using v_rows, v_keys, token, v_captured_at;
+    perform vsync_internal.settle(token, v_version.id, v_keys);
     update vsync_internal.progress as p
     set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy, embedded_total = p.embedded_total + v_fresh,
         reused_total = p.reused_total + v_reused, truncated_total = p.truncated_total + v_truncated,
-        rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_given), clock_timestamp()), rate_at = clock_timestamp(),
-        retry_at = case when v_given is null then p.retry_at end
-    where p.version_id = v_version.id and (inferred > 0 or v_given is not null);
-    return coalesce(cardinality(v_given), 0);
+        rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_keys), clock_timestamp()), rate_at = clock_timestamp(),
+        retry_at = case when v_keys is null then p.retry_at end
+    where p.version_id = v_version.id and (inferred > 0 or v_keys is not null);
+    return coalesce(cardinality(v_keys), 0);
 end
 $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is

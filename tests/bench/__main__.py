@@ -1,14 +1,13 @@
-"""Run the benchmarks named as arguments, or all: `python -m tests.bench [drain pipeline …]`."""
+"""Run the benchmarks named as arguments, or all: `python -m tests.bench [drain pipeline …]`.
+
+Each replaces its own figures in build/bench.json as soon as it is done, so that one file can be made of several runs.
+Set LARGEST=10000000 for a table of that many documents in growth, which takes some minutes and 10 GB.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -17,13 +16,17 @@ from tests.bench import (
     audit,
     breakdown,
     drain,
+    embeddings,
     fanout,
     freshness,
+    growth,
     patterns,
     pipeline,
+    results,
     rules,
     versions,
     wal,
+    workers,
     writers,
 )
 from tests.bench.measure import Figure, bench_cluster
@@ -42,42 +45,41 @@ BENCHMARKS: dict[str, Callable[[Cluster], Iterator[Figure]]] = {
     "audit": audit.figures,
     "versions": versions.figures,
     "breakdown": breakdown.figures,
+    "growth": growth.figures,
+    "workers": workers.figures,
+    "embeddings": embeddings.figures,
     "patterns": patterns.figures,
     "peer": peer.figures,
 }
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Print the table on stdout and write build/bench.json; exit status 1 when a figure misses what it must reach."""
-    wanted = sys.argv[1:] or list(BENCHMARKS)
-    results: list[Figure] = []
+    wanted = arguments or list(BENCHMARKS)
+    if unknown := set(wanted) - BENCHMARKS.keys():
+        sys.stderr.write(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}\n")
+        return 2
+    known = results.known()
+    reached: list[Figure] = []
     talk = Console(stderr=True)
     with bench_cluster() as cluster:
         for name in wanted:
+            mine: list[Figure] = []
             for figure in BENCHMARKS[name](cluster):
-                results.append(figure)
+                mine.append(figure)
                 talk.print(f"{figure.name}: {figure.value:.3g} {figure.unit} {figure.verdict()} {figure.note}")
-    machine = f"{os.cpu_count()} cores, {_processor()}"
-    table = Table(title=machine)
+            known.runs[name] = results.measured(mine)
+            results.save(known, results.LATEST)
+            reached += mine
+    table = Table(title=known.machine)
     for column in ("measure", "reached", "unit", "must", "aim", "verdict", "note"):
         table.add_column(column)
-    for figure in results:
+    for figure in reached:
         bounds = ("" if bound is None else f"{bound:g}" for bound in (figure.must, figure.aim))
         table.add_row(figure.name, f"{figure.value:.3g}", figure.unit, *bounds, figure.verdict(), figure.note)
     Console(width=160).print(table)
-    target = Path("build/bench.json")
-    target.parent.mkdir(exist_ok=True)
-    rows = [{**asdict(figure), "verdict": figure.verdict()} for figure in results]
-    target.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2) + "\n", encoding="utf-8")
-    return 1 if any(figure.verdict() == "missed" for figure in results) else 0
+    return 1 if any(figure.verdict() == "missed" for figure in reached) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

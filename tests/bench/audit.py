@@ -24,7 +24,8 @@ select vsync.create_embedding('texts_search', 'select id, body as content from t
 """
 # what workers would have stored, vectors aside
 _STORE = """
-insert into vsync_data.texts_search_v1
+insert into vsync_data.texts_search_v1 (id, chunk, chunks, content, content_hash, document_hash, embedding, truncated,
+    token, captured_at, embedded_at, worker)
 select t.id, 0, 1, t.body, sha256(t.body::bytea), sha256(t.body::bytea), '[1,2,3,4,5,6,7,8]', false, 1, now(), now(), 0
 from texts as t
 """

@@ -37,7 +37,11 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. must, aim: bounds of value, as ratios or in its unit; at_most: smaller is better."""
+    """One line of the table. must, aim: bounds of value, as ratios or in its unit; at_most: smaller is better.
+
+    compared: False where neither more nor less is worse, as of a share or of another system.
+    series: points of a curve, for a plot that shows more than the value.
+    """
 
     name: str
     value: float
@@ -46,6 +50,8 @@ class Figure:
     aim: float | None = None
     at_most: bool = False
     note: str = ""
+    compared: bool = True
+    series: tuple[tuple[float, float], ...] = ()
 
     def verdict(self) -> str:
         """Say which bound the value reaches."""

@@ -6,12 +6,11 @@ real, edit by edit. Staleness: documents whose vector is not their text's, times
 
 from __future__ import annotations
 
-import json
 import random
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bench.drain import DECLARE
 from tests.bench.measure import Connection, Figure, database, real_texts
@@ -22,9 +21,9 @@ DOCUMENTS = 2_000
 EDITS = 1_500
 DAY = 86_400.0
 SEED = 7
-TRACE = Path("build") / "patterns.json"
 _FLAGGED = 0.8  # share of the edits that people remember to flag
 _NOTICED = 3_600.0  # seconds until they do, on average
+_STEP = 300.0  # seconds between the points of the curve
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,12 @@ class Outcome:
     def staleness(self) -> float:
         """Document-hours."""
         return sum(end - start for start, end in self.stale) / 3600
+
+    def curve(self) -> tuple[tuple[float, float], ...]:
+        """Return how many documents are stale at an hour of the day, through the day."""
+        starts, ends = sorted(start for start, _ in self.stale), sorted(end for _, end in self.stale)
+        times = [_STEP * step for step in range(int(DAY / _STEP) + 1)]
+        return tuple((round(at / 3600, 3), bisect_right(starts, at) - bisect_right(ends, at)) for at in times)
 
 
 def trace(texts: Sequence[str]) -> list[Edit]:
@@ -160,14 +165,16 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
             "poll every hour": hourly(edits, rate),
             "vsync": replay(session, edits),
         }
-    TRACE.parent.mkdir(exist_ok=True)
-    TRACE.write_text(
-        json.dumps(
-            {name: {"stale": outcome.stale, "embedded": outcome.embedded} for name, outcome in outcomes.items()}
-        ),
-        encoding="utf-8",
-    )
     for name, outcome in outcomes.items():
         note = f"{DOCUMENTS} documents, {EDITS} edits in a day"
-        yield Figure(f"{name}: staleness", outcome.staleness, "document-hours", at_most=True, note=note)
-        yield Figure(f"{name}: texts embedded", outcome.embedded, "texts", at_most=True, note=note)
+        ours = name == "vsync"
+        yield Figure(
+            f"{name}: staleness",
+            outcome.staleness,
+            "document-hours",
+            at_most=True,
+            note=note,
+            compared=ours,
+            series=outcome.curve(),
+        )
+        yield Figure(f"{name}: texts embedded", outcome.embedded, "texts", at_most=True, note=note, compared=ours)

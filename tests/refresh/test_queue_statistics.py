@@ -1,0 +1,55 @@
+"""A worker is as fast where the queue's statistics were taken while it was empty, as autovacuum takes them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fix_cluster import Connection
+from races import steps
+from races.steps import Claimed, scalar
+
+DOCUMENTS = 20_000
+TAKEN = 2_000
+_EMPTY = """
+update pg_class set reltuples = 0, relpages = (pg_relation_size(oid) / 8192)::int
+where oid = 'vsync_internal.marks'::regclass
+"""
+
+
+@pytest.fixture
+def full_queue(db: Connection, tiny_model: Path) -> Iterator[Connection]:
+    """A session with marks of every document, of which statistics know none; none of its statements may take what comparing all pairs takes."""
+    steps.make_table(db, tiny_model)
+    db.execute("alter table vsync_internal.marks set (autovacuum_enabled = off)")
+    db.execute("insert into shop.items select i, 'text ' || i from generate_series(1, %s) as i", [DOCUMENTS])
+    db.execute(
+        "select vsync.create_embedding('found', 'select id, body as content from shop.items', 'tiny',"
+        """ index => '{"type": "none"}')"""
+    )
+    assert scalar(db, "select vsync_internal.backfill(1, %s)", DOCUMENTS) > DOCUMENTS
+    db.execute(_EMPTY)
+    db.execute("set statement_timeout = '5 s'")
+    yield db
+    db.execute("reset statement_timeout")
+
+
+def test_documents_are_claimed_and_published(full_queue: Connection):
+    taken = steps.claim(full_queue, TAKEN)
+    documents = steps.render(full_queue, taken)
+    assert len(documents) == TAKEN
+    assert steps.publish(full_queue, taken, documents) == TAKEN
+    steps.release(full_queue, taken)
+    assert scalar(full_queue, "select count(*) from vsync_internal.marks") == DOCUMENTS - TAKEN
+
+
+def test_a_claim_that_ends_early_frees_its_marks(full_queue: Connection):
+    taken = steps.claim(full_queue, TAKEN)
+    assert steps.release(full_queue, taken) == TAKEN
+
+
+@pytest.mark.parametrize("call", ["fail({}, {}, '{{}}')", "postpone({}, {}, '1 s')", "hold_back({}, 1, {})"])
+def test_claimed_documents_are_put_back(call: str, full_queue: Connection):
+    taken: Claimed = steps.claim(full_queue, TAKEN)
+    statement = f"select vsync_internal.{call.format('%s', '%s')}"
+    assert scalar(full_queue, statement, taken.token, taken.keys) == TAKEN
