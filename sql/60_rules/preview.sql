@@ -9,9 +9,10 @@ begin
 end
 $$;
 comment on function vsync.preview_rule(name, text, text, jsonb) is
-'What a rule would do to the documents as they are now, of the version that is served; nothing is changed. matching: documents for which the condition holds, of a rule with
-params.relation those that the rows lead to for which it holds (a rule that reads old and new is asked as if each row were updated without a difference); sample: up to ten keys; texts, tokens: of the matching ones that differ from what is embedded, saved, delayed
-or spent; summary: the same in words. Example: select summary, sample from vsync.preview_rule(''product_search'', ''not new.published'', ''exclude'')';
+'What a rule would do to the documents as they are now, of the version that is served; nothing is changed. matching: documents for which the condition
+holds; of a rule with params.relation those that the rows lead to for which it holds (a rule that reads old and new is asked as if each row were updated without a
+difference); sample: up to ten keys; texts, tokens: of the matching ones that differ from what is embedded, saved, delayed or spent; summary: the same in words.
+Example: select summary, sample from vsync.preview_rule(''product_search'', ''not new.published'', ''exclude'')';
 
 create function vsync_internal.preview_rule(embedding name, condition text, action text, params jsonb)
 returns table (documents bigint, matching bigint, sample jsonb, texts bigint, tokens bigint, summary text)
