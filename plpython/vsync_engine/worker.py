@@ -29,7 +29,7 @@ _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
 _DECIDED = 1_000  # changes that rules are asked about at once
-_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off"}
+_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off", "jit": "off"}
 
 
 class Worker:

@@ -3,7 +3,6 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_lease vsync_internal.leases;
@@ -28,33 +27,31 @@ create function vsync_internal.claim(version_id int, max_keys int, lane int defa
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- the queue is empty one moment and full the next, whatever its statistics say: each call's keys are shown to the planner
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_losses int;
-    v_keys text[];
 begin
     if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= clock_timestamp()) then
-        v_keys := array(select w.key from vsync_internal.marks as w
-            where w.version_id = claim.version_id and w.due_at <= clock_timestamp() order by w.key for update skip locked);
         update vsync_internal.marks as m set due_at = null,
             verdict = case when m.verdict = 'defer' and m.held_until <= clock_timestamp() then null else m.verdict end
-        where m.version_id = claim.version_id and m.key = any (v_keys);
+        from (select w.key from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= clock_timestamp()
+            order by w.key for update skip locked) as w
+        where m.version_id = claim.version_id and m.key = w.key;
     end if;
     -- what a worker was lost over stands apart, in ever smaller groups, until it stands alone
     select m.losses into v_losses from vsync_internal.marks as m
     where m.version_id = claim.version_id and m.due_at is null and m.token is null and (claim.lane is null or m.lane <= claim.lane)
     order by m.lane, m.priority desc, m.since limit 1;
     token := nextval('vsync_internal.token');
-    v_keys := array(select m.key from vsync_internal.marks as m
+    with picked as (
+        select m.ctid as mark from vsync_internal.marks as m
         where m.version_id = claim.version_id and m.due_at is null and m.token is null
             and (claim.lane is null or m.lane <= claim.lane) and m.losses = v_losses
         order by m.lane, m.priority desc, m.since limit greatest(1, max_keys >> 6 * least(v_losses, 4))
-        for update skip locked);
-    with claimed as (
+        for update skip locked),
+    claimed as (
         update vsync_internal.marks as m set token = claim.token, claimed = m.generation, looking = m.verdict is not null and m.verdict in ('skip', 'defer', 'hold', 'rejected')
-        where m.version_id = claim.version_id and m.key = any (v_keys)
+        where m.ctid = any (array(select p.mark from picked as p))
         returning m.key)
     select array_agg(c.key order by c.key) into keys from claimed as c;
     if keys is null then

@@ -53,14 +53,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_keys text[];
     v_count bigint;
 begin
-    v_keys := array(select w.key from vsync_internal.marks as w
-        where w.version_id = hold_back.version_id and w.key = any (hold_back.keys) and w.token = hold_back.token order by w.key for update);
     update vsync_internal.marks as m
     set token = null, claimed = null, attempts = 0, error = null, lane = 0, due_at = case when m.generation = m.claimed then m.held_until end
-    where m.version_id = hold_back.version_id and m.key = any (v_keys);
+    where m.ctid = any (array(select o.mark from vsync_internal.owned(version_id, keys, token) as o));
     get diagnostics v_count = row_count;
     return v_count;
 end

@@ -1,20 +1,32 @@
+create function vsync_internal.owned(version_id int, keys text[], token bigint)
+returns table (mark tid, key text)
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    -- One by one from the index: a queue is often empty when its statistics are taken, and full when they are used. In key order, as every
+    -- statement that locks several marks.
+    select m.mark, k.key
+    from (select distinct u.key collate "C" as key from unnest(owned.keys) as u (key) order by 1) as k
+    cross join lateral (
+        select w.ctid as mark from vsync_internal.marks as w
+        where w.version_id = owned.version_id and w.key = k.key and w.token = owned.token for update) as m
+$$;
+comment on function vsync_internal.owned(int, text[], bigint) is 'those of some keys that a claim still owns, and where their marks are; locks them';
+
 create function vsync_internal.settle(token bigint, version_id int, keys text[])
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_marks tid[] := array(select o.mark from vsync_internal.owned(version_id, keys, token) as o);
     v_settled bigint;
 begin
-    perform from vsync_internal.marks as m
-    where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token
-    order by m.key for update;
-    delete from vsync_internal.marks as m
-    where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token and m.generation = m.claimed;
+    delete from vsync_internal.marks as m where m.ctid = any (v_marks) and m.generation = m.claimed;
     get diagnostics v_settled = row_count;
-    if v_settled < cardinality(settle.keys) then
+    if v_settled < cardinality(v_marks) then
         update vsync_internal.marks as m set token = null, claimed = null, since = m.generation, attempts = 0, losses = 0, error = null
-        where m.version_id = settle.version_id and m.key = any (settle.keys) and m.token = settle.token;
+        where m.ctid = any (v_marks);
     end if;
     return v_settled;
 end
@@ -27,23 +39,19 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_lease vsync_internal.leases;
-    v_keys text[];
     v_count bigint;
 begin
     delete from vsync_internal.leases as l where l.token = release.token returning * into v_lease;
     if not found then
         return 0;
     end if;
-    v_keys := array(select w.key from vsync_internal.marks as w
-        where w.version_id = v_lease.version_id and w.key = any (v_lease.keys) and w.token = v_lease.token order by w.key for update);
     -- a skip or defer that came meanwhile was to stand alone, once this claim had covered what came before
     update vsync_internal.marks as m set token = null, claimed = null,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    where m.version_id = v_lease.version_id and m.key = any (v_keys);
+    where m.ctid = any (array(select o.mark from vsync_internal.owned(v_lease.version_id, v_lease.keys, v_lease.token) as o));
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -57,13 +65,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_key text;
-    v_keys text[];
     v_count bigint;
 begin
-    v_keys := array(select w.key from vsync_internal.marks as w
-        where w.version_id = lease.version_id and w.key = any (lease.keys) and w.token = lease.token order by w.key for update);
     update vsync_internal.marks as m set losses = least(m.losses + 1, 1000)
-    where m.version_id = lease.version_id and m.key = any (v_keys);
+    where m.ctid = any (array(select o.mark from vsync_internal.owned(lease.version_id, lease.keys, lease.token) as o));
     get diagnostics v_count = row_count;
     if cardinality(lease.keys) = 1 then
         -- somebody may have stopped the worker once or twice; a third time is held against the document
@@ -86,18 +91,14 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-    v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = postpone.token);
-    v_keys text[];
     v_count bigint;
 begin
-    v_keys := array(select w.key from vsync_internal.marks as w
-        where w.version_id = v_version_id and w.key = any (postpone.keys) and w.token = postpone.token order by w.key for update);
     update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    where m.version_id = v_version_id and m.key = any (v_keys);
+    where m.ctid = any (array(select o.mark from vsync_internal.leases as l
+        cross join lateral vsync_internal.owned(l.version_id, postpone.keys, postpone.token) as o where l.token = postpone.token));
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -109,15 +110,11 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = fail.token);
-    v_keys text[];
     v_count bigint;
 begin
-    v_keys := array(select w.key from vsync_internal.marks as w
-        where w.version_id = v_version_id and w.key = any (fail.keys) and w.token = fail.token order by w.key for update);
     update vsync_internal.marks as m
     set token = null, claimed = null, error = fail.error, failed_at = clock_timestamp(),
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end,
@@ -127,7 +124,7 @@ begin
         due_at = case when m.generation <> m.claimed then null
             when m.attempts + 1 >= vsync_internal.setting('max_attempts') then 'infinity'
             else clock_timestamp() + vsync_internal.setting('retry_seconds') * 2 ^ least(m.attempts, 12) * (0.5 + random()) * interval '1 second' end
-    where m.version_id = v_version_id and m.key = any (v_keys);
+    where m.ctid = any (array(select o.mark from vsync_internal.owned(v_version_id, fail.keys, fail.token) as o));
     get diagnostics v_count = row_count;
     update vsync_internal.progress as p
     set failed_total = p.failed_total + v_count, last_error = fail.error ->> 'message', last_error_at = clock_timestamp()

@@ -3,7 +3,6 @@ returns table (key text, content text, hash text, further text, mark text, doc t
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 as $$
 declare
@@ -25,7 +24,8 @@ begin
     execute format('lock table %s in access share mode', (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding));
     v_places := vsync_internal.key_places(v_version.keys);
     v_reads := vsync_internal.document_reads(v_version.embedding);
-    -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one
+    -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one. Marks and vectors are looked
+    -- up one by one: what statistics say of a queue, or of a table that is just being filled, is no ground for reading all of it
     execute format($sql$
         with claimed as materialized (select k.key, %1$s from unnest($1) as k (key)),
         rendered as materialized (
@@ -33,12 +33,13 @@ begin
             from vsync_internal.call_render(%3$L, $1, vsync_internal.ticket(%3$L)) as r),
         verdict as (
             select c.key, r.content, r.hash, r.further, v.document_hash, %7$s,
-                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and case when m.verdict = 'refresh' then vsync_internal.is_forced(m) end is not true then 'same'
+                case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and case when m.verdict = 'refresh' then vsync_internal.is_forced(m.mark) end is not true then 'same'
                     when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
-            left join vsync_internal.marks as m on m.version_id = $2 and m.key = c.key and m.key = any ($1)
+            left join lateral (select w.verdict, w.rule_id, w.held_until, w.looking, w as mark
+                from vsync_internal.marks as w where w.version_id = $2 and w.key = c.key offset 0) as m on true
             left join rendered as r using (%4$s)
-            left join vsync_data.%5$I as v on %6$s and v.chunk = 0)
+            left join lateral (select t.* from vsync_data.%5$I as t where %6$s and t.chunk = 0 offset 0) as v on true)
         select array_agg(key) filter (where verdict = 'same'),
             -- under a new key the same text may take these vectors: they go with the next claim
             array_agg(key) filter (where verdict = 'gone'
@@ -50,7 +51,7 @@ begin
         $sql$,
         vsync_internal.key_values(v_places, 'k.key'), vsync_internal.key_values(v_places, 'r.key'), v_version.data,
         vsync_internal.key_list(v_places, '%1$I'), v_version.data,
-        vsync_internal.key_list(v_version.keys, 'v.%1$I = c.k%4$s', ' and '), vsync_internal.rule_parts(v_version, v_reads))
+        vsync_internal.key_list(v_version.keys, 't.%1$I = c.k%4$s', ' and '), vsync_internal.rule_parts(v_version, v_reads))
     into v_same, v_gone, v_changed, v_held, v_twice using keys, v_version.id, v_reads;
     if v_twice is not null then
         perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
@@ -86,9 +87,7 @@ declare
     v_owned text[];
     v_count bigint;
 begin
-    v_owned := array(
-        select m.key from vsync_internal.marks as m
-        where m.version_id = version.id and m.key = any (erase.keys) and m.token = erase.token order by m.key for update);
+    v_owned := array(select o.key from vsync_internal.owned(version.id, erase.keys, erase.token) as o);
     execute format('delete from vsync_data.%I as v using (select %s from unnest($1) as k (key)) as k where %s and v.token <= $2',
         version.data, vsync_internal.key_values(version.keys, 'k.key'),
         vsync_internal.key_list(version.keys, 'v.%1$I = k.%1$I', ' and '))

@@ -26,7 +26,7 @@ declare
 begin
     return concat_ws(', ',
         case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''held_until'', m.held_until, '
-            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
+            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.mark), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
         case when reads && '{last,last.content}' then format('case when v.document_hash is not null then (coalesce(v.attributes - ''content'', ''{}'') || %s '
@@ -53,11 +53,9 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     v_version vsync_internal.versions;
-    v_keys text[];
     v_stands text[];
     v_count bigint;
 begin
@@ -65,9 +63,8 @@ begin
     if not found then
         return 0;
     end if;
-    v_keys := array(select d.key from jsonb_to_recordset(decisions) as d (key text));
     perform from vsync_internal.marks as m
-    where m.version_id = v_version.id and m.key = any (v_keys) and m.token = rule_out.token
+    where m.version_id = v_version.id and m.key in (select d.key from jsonb_to_recordset(decisions) as d (key text)) and m.token = rule_out.token
     order by m.key for update;
     v_stands := array(select d.key from jsonb_to_recordset(decisions) as d (key text, verdict text) where d.verdict is null);
     if v_stands <> '{}' then
@@ -78,7 +75,7 @@ begin
     with decided as materialized (
         select d.*, m.generation = m.claimed as current, h.id as waiting
         from jsonb_to_recordset(decisions) as d (key text, verdict text, rule_id int, revision int, held_until timestamptz)
-        join vsync_internal.marks as m on m.version_id = v_version.id and m.key = any (v_keys) and m.key = d.key and m.token = rule_out.token
+        join vsync_internal.marks as m on m.version_id = v_version.id and m.key = d.key and m.token = rule_out.token
         left join vsync_internal.holds as h on h.id = m.hold_id and h.rule_id = d.rule_id and h.state = 'waiting'
         where d.verdict <> 'settle'),
     held as (
@@ -94,7 +91,7 @@ begin
         held_until = case when d.current then coalesce(d.held_until, 'infinity') else m.held_until end,
         hold_id = case when not d.current then m.hold_id when d.verdict = 'hold' then coalesce(h.id, d.waiting) end
     from decided as d left join held as h on h.key = d.key
-    where m.version_id = v_version.id and m.key = any (v_keys) and m.key = d.key;
+    where m.version_id = v_version.id and m.key = d.key;
     get diagnostics v_count = row_count;
     return v_count;
 end

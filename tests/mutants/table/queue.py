@@ -10,6 +10,9 @@ _REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id 
 
 _OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
 
+_ANYBODYS = """(select w.ctid as mark, w.key from vsync_internal.marks as w
+    where w.version_id = {} and w.key = any ({}))"""
+
 QUEUE = (
     Mutation(
         "mark() does nothing on conflict",
@@ -36,15 +39,15 @@ QUEUE = (
         "settle() without the token",
         CLAIMS + "test_finishing_a_key_leaves_the_mark_of_its_new_owner",
         "settle",
-        "and m.token = settle.token",
-        "",
+        "vsync_internal.owned(version_id, keys, token)",
+        _ANYBODYS.format("settle.version_id", "settle.keys"),
     ),
     Mutation(
         "publish() without the mark's token",
         CLAIMS + "test_a_worker_that_lost_its_lease_publishes_nothing",
         "publish",
-        "and m.token = publish.token",
-        "",
+        "vsync_internal.owned(v_version.id, v_given, publish.token)",
+        _ANYBODYS.format("v_version.id", "v_given"),
     ),
     Mutation(
         "publish() without the row's token",
@@ -64,29 +67,29 @@ QUEUE = (
         "erase() without the token",
         CLAIMS + "test_a_late_eraser_deletes_nothing_of_a_newer_owner",
         "erase",
-        "and m.token = erase.token",
-        "",
+        "vsync_internal.owned(version.id, erase.keys, erase.token)",
+        _ANYBODYS.format("version.id", "erase.keys"),
     ),
     Mutation(
         "release() without the token",
         CLAIMS + "test_ending_a_claim_frees_only_marks_it_still_owns",
         "release",
-        "and w.token = v_lease.token",
-        "",
+        "vsync_internal.owned(v_lease.version_id, v_lease.keys, v_lease.token)",
+        _ANYBODYS.format("v_lease.version_id", "v_lease.keys"),
     ),
     Mutation(
         "postpone() without the token",
         CLAIMS + "test_postponing_and_failing_touch_only_marks_that_are_still_owned",
         "postpone",
-        "and w.token = postpone.token",
-        "",
+        "vsync_internal.owned(l.version_id, postpone.keys, postpone.token)",
+        _ANYBODYS.format("l.version_id", "postpone.keys"),
     ),
     Mutation(
         "fail() without the token",
         CLAIMS + "test_postponing_and_failing_touch_only_marks_that_are_still_owned",
         "fail",
-        "and w.token = fail.token",
-        "",
+        "vsync_internal.owned(v_version_id, fail.keys, fail.token)",
+        _ANYBODYS.format("v_version_id", "fail.keys"),
     ),
     Mutation(
         "fail() counts although the generation moved",
