@@ -57,7 +57,7 @@ declare
 begin
     update vsync_internal.marks as m
     set token = null, claimed = null, attempts = 0, error = null, lane = 0, due_at = case when m.generation = m.claimed then m.held_until end
-    where m.ctid = any (array(select o.mark from vsync_internal.owned(version_id, keys, token) as o));
+    where m.ctid = any (array(select o.mark from vsync_internal.owned(hold_back.version_id, hold_back.keys, hold_back.token) as o));
     get diagnostics v_count = row_count;
     return v_count;
 end

@@ -2,7 +2,7 @@
 
 The largest table is that of the environment's LARGEST, a million unless told. What workers would have stored is
 written by SQL; the model is a tiny one of 8 dimensions. There is no vector index unless the measure says so, and none
-above a million. Updates are those of one session, commit included, which does not wait for the disk; each search is
+above 100,000. Updates are those of one session, commit included, which does not wait for the disk; each search is
 for another text, without an index an exact scan.
 """
 
@@ -24,7 +24,7 @@ SIZES = tuple(10**power for power in range(3, 8))
 LARGEST = int(os.environ.get("LARGEST") or 1_000_000)
 CHANGED = 10_000
 ROUNDS = 3
-_INDEXED = 1_000_000  # documents up to which an HNSW index is built
+_INDEXED = 100_000  # documents up to which an HNSW index is built
 _SINGLE = 500  # updates of one row
 _REPEATED = 1.0  # seconds
 _TABLE = """
