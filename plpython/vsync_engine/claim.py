@@ -38,6 +38,7 @@ class Settings:
     lease_seconds: int
     poll_ms: int
     rule_timeout_ms: int
+    share_models: int
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""What the PL/Python functions call: JSON and plain values in, JSON and plain values out."""
+"""What the PL/Python functions call: JSON and plain values in, JSON and plain values out.
+
+A session that only searches loads what it needs: reading SQL and working cost as much time and memory as the model.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import __version__, chunk, document, model, models, rule, statements, worker, written
+from vsync_engine import __version__, model, models, statements
 from vsync_engine.errors import EngineError
 from vsync_engine.host import HostError, PlpyHost, value
 from vsync_engine.layout import ModelSpec
@@ -41,7 +44,7 @@ def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | 
     try:
         settings = {row["name"]: int(row["value"]) for row in _host().rows(statements.SETTINGS)}
         spec = value(_host(), statements.MODEL_SPEC, model_id)
-        loaded = models.load(spec, settings["threads"])
+        loaded = models.load(spec, settings["threads"], share=settings["share_models"] != 0)
         return models.embed(loaded, kind, inputs, settings["batch_tokens"])
     except EngineError as error:
         _host().report(error)
@@ -49,6 +52,7 @@ def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | 
 
 def check_document(text: str) -> str:
     """Return {} for a document query as its author wrote it, or {"error"}."""
+    from vsync_engine import written
 
     def answer() -> dict[str, Any]:
         written.check(text)
@@ -59,16 +63,21 @@ def check_document(text: str) -> str:
 
 def analyse_document(catalog: str) -> str:
     """Return {"document"} of a stored document query, or {"error"}."""
+    from vsync_engine import document
+
     return _answer(lambda: {"document": document.analyse(orjson.loads(catalog)).as_json()})
 
 
 def analyse_rule(facts: str) -> str:
     """Return {"rule"} of a rule as its author wrote it, or {"error"}."""
+    from vsync_engine import rule
+
     return _answer(lambda: {"rule": rule.analyse(orjson.loads(facts)).as_json()})
 
 
 def check_chunk(options: str, spec: str) -> str:
     """Return {} where a model can chunk so, or {"error"}."""
+    from vsync_engine import chunk
 
     def answer() -> dict[str, Any]:
         chunk.validate(orjson.loads(options), ModelSpec.from_json(spec))
@@ -79,6 +88,8 @@ def check_chunk(options: str, spec: str) -> str:
 
 def work(duration: str | None, embedding: str | None) -> tuple[str]:
     """Be a worker in this session; return {}, or {"error"} unless a cancel came meanwhile, as a procedure's row."""
+    from vsync_engine import worker
+
     try:
         worker.work(_host(), duration, embedding)
     except (EngineError, HostError) as error:

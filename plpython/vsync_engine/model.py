@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vsync_engine import files
+from vsync_engine import files, sharing
 from vsync_engine.errors import INVALID_ARGUMENT, MODEL_UNUSABLE, EngineError
 from vsync_engine.layout import TOKENIZER, Layout, ModelSpec, read_layout, spec_of
 from vsync_engine.native import np, return_freed_memory, signals_blocked, tokenizers
-from vsync_engine.network import Network, reason
+from vsync_engine.network import Network, reason, session_of
 from vsync_engine.pooling import MEAN, NONE, normalised, pool
 
 if TYPE_CHECKING:
@@ -61,19 +61,16 @@ class Model:
         _limit(tokenizer, spec)
 
     @classmethod
-    def load(cls, spec: ModelSpec, *, threads: int) -> Model:
+    def load(cls, spec: ModelSpec, *, threads: int, home: Path | None = None) -> Model:
         """Read the files, compare each with its sha256, and build the session from the very bytes that were compared.
 
-        threads: of one inference, 0 for one a core. Raises VS102, VS103, VS104.
+        threads: of one inference, 0 for one a core. home: where copies of networks lie that sessions share, or None;
+        see `sharing.load`. Raises VS102, VS103, VS104.
         """
-        read = {name: files.read_verified(spec.path(name), sha256) for name, sha256 in spec.files.items()}
-        contents = {name: file.content for name, file in read.items()}
-        network = Network(
-            contents[spec.file], _external(contents, spec.file), threads=threads, pooled=spec.pooling == NONE
-        )
-        model = cls(spec, network, _tokenizer(contents[TOKENIZER]))
-        model._signatures = {name: file.signature for name, file in read.items()}
-        del read, contents
+        tokenizer = files.read_verified(spec.path(TOKENIZER), spec.files[TOKENIZER])
+        loaded = sharing.load(spec, threads=threads, home=home)
+        model = cls(spec, loaded.network, _tokenizer(tokenizer.content))
+        model._signatures = {TOKENIZER: tokenizer.signature, **loaded.signatures}
         return_freed_memory()
         return model
 
@@ -170,7 +167,8 @@ def inspect(source: str, options: Mapping[str, object], *, threads: int = 0) -> 
     layout = read_layout(source, options)
     contents, hashes = _read_files(layout)
     pooled = layout.pooling == NONE if "pooling" in options else None
-    network = Network(contents[layout.file], _external(contents, layout.file), threads=threads, pooled=pooled)
+    session = session_of(contents[layout.file], _external(contents, layout.file), threads=threads)
+    network = Network(session, pooled=pooled)
     pooling = NONE if network.pooled else layout.pooling or MEAN
     if network.length is not None:
         layout = replace(layout, max_tokens=min(layout.max_tokens, network.length))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from vsync_engine import sharing
 from vsync_engine.layout import ModelSpec
 from vsync_engine.model import Kind, Model
 from vsync_engine.watch import watching
@@ -18,11 +19,15 @@ _loaded: OrderedDict[str, Model] = OrderedDict()
 _remembered: OrderedDict[tuple[str, Kind, str], str] = OrderedDict()
 
 
-def load(spec: str, threads: int) -> Model:
-    """Return the model of a spec, loaded once a session and verified at every call; VS103 when a file changed."""
+def load(spec: str, threads: int, *, share: bool = True) -> Model:
+    """Return the model of a spec, loaded once a session and verified at every call; VS103 when a file changed.
+
+    share: map a copy of its network that the sessions of the server have in common, inside a server.
+    """
     model = _loaded.get(spec)
     if model is None:
-        model = Model.load(ModelSpec.from_json(spec), threads=threads)
+        home = sharing.home() if share else None
+        model = Model.load(ModelSpec.from_json(spec), threads=threads, home=home)
         _loaded[spec] = model
         if len(_loaded) > _MODELS:
             _loaded.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsync_engine.errors import MODEL_UNUSABLE, EngineError
@@ -17,18 +18,22 @@ _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
 _TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
 _TEXT_OUTPUTS = ("sentence_embedding", "text_embeds")
+_COPY = {
+    "session.optimized_model_external_initializers_file_name": "weights",
+    "session.optimized_model_external_initializers_min_size_in_bytes": "1024",
+    "session.save_external_prepacked_constant_initializers": "1",
+}
 
 
 class Network:
     """A loaded ONNX file. pooled: its output is a vector a text. length: the one input length it takes, or None."""
 
-    def __init__(self, onnx: bytes, external: Mapping[str, bytes], *, threads: int, pooled: bool | None) -> None:
-        """Load from bytes; `external` holds the tensors kept beside the ONNX file, by name. VS102 when that fails.
+    def __init__(self, session: ort.InferenceSession, *, pooled: bool | None) -> None:
+        """Look at what a session asks for and answers; VS102 for what vsync does not know.
 
-        threads: of one inference, 0 for one a core. pooled: which kind of output to take, or None for token vectors
-        where there are any.
+        pooled: which kind of output to take, or None for token vectors where there are any.
         """
-        self._session = _session(onnx, external, threads)
+        self._session = session
         inputs = {entry.name: entry for entry in self._session.get_inputs()}
         strange = [f"{name} of {entry.type}" for name, entry in inputs.items() if not _understood(name, entry.type)]
         if strange or "input_ids" not in inputs:
@@ -84,17 +89,45 @@ def reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
 
 
-def _session(onnx: bytes, external: Mapping[str, bytes], threads: int) -> ort.InferenceSession:
+def session_of(
+    onnx: bytes, external: Mapping[str, bytes], *, threads: int, copy: Path | None = None
+) -> ort.InferenceSession:
+    """Load from bytes; `external` holds the tensors kept beside the ONNX file, by name. VS102 when that fails.
+
+    threads: of one inference, 0 for one a core. copy: where to write what `session_over` maps.
+    """
+    options = _options(threads)
+    if external:
+        buffers = list(external.values())
+        options.add_external_initializers_from_files_in_memory(list(external), buffers, [len(b) for b in buffers])
+    if copy is not None:
+        options.optimized_model_filepath = str(copy)
+        for name, setting in _COPY.items():
+            options.add_session_config_entry(name, setting)
+    return _session(onnx, options)
+
+
+def session_over(copy: Path, *, threads: int) -> ort.InferenceSession:
+    """Map a copy that `session_of` wrote: its weights are pages of the file, shared by all who map it."""
+    options = _options(threads)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return _session(str(copy), options)
+
+
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # a pattern would be kept for every shape of batch ever seen
-    if external:
-        buffers = list(external.values())
-        options.add_external_initializers_from_files_in_memory(list(external), buffers, [len(b) for b in buffers])
+    # threads that spin while they wait take the cores from other sessions, and from each other
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(source: bytes | str, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
         with signals_blocked():
-            session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:
         raise EngineError(
             "model cannot be loaded",

@@ -37,7 +37,7 @@ class Call:
     def look(self, limit: float | None) -> None:
         """End it if it has to end; between two of the network's nodes, that is."""
         self.late = self.late or (limit is not None and time.monotonic() - self._since > limit)
-        if self.late or _is_cancelled():
+        if self.late or is_cancelled():
             self.options.terminate = True
 
 
@@ -76,5 +76,6 @@ def _flags() -> list[ctypes.c_int]:
 _cancelled = _flags()
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
+    """Tell whether the session has to stop at the next occasion."""
     return any(flag.value for flag in _cancelled)

@@ -193,7 +193,9 @@ class Worker:
 
     def _model(self, duty: Row) -> Model | None:
         try:
-            return models.load(_text(duty["model_spec"]), self._settings.threads)
+            return models.load(
+                _text(duty["model_spec"]), self._settings.threads, share=self._settings.share_models != 0
+            )
         except EngineError as error:
             self._value(statements.BACK_OFF, duty["version_id"], described(error), _MODEL_RETRY)
             return None

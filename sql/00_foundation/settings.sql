@@ -10,6 +10,7 @@ from (values
     ('threads', '0', 'threads of one model call; 0: one a core'),
     ('batch_tokens', '512', 'padded tokens of one model call'),
     ('memory_limit_mb', '4096', 'address space a worker may add to what its session had; 0: no limit'),
+    ('share_models', '1', 'sessions map one copy of a model''s weights; 0: each has its own'),
     ('claim_limit', '2048', 'documents one claim takes at most'),
     ('lease_seconds', '60', 'how long a claim is owned without renewal'),
     ('max_attempts', '5', 'failures of one document before it is parked'),
@@ -46,7 +47,7 @@ begin
         perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name),
             format('"%s" is not a whole number', configure.value), 'Pass a number, or null for the default.');
     end if;
-    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds', 'decisions_hours') then
+    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds', 'decisions_hours', 'share_models') then
         perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name), 'It is zero.', 'Pass at least 1.');
     end if;
     perform vsync_internal.configure(configure.name, configure.value);

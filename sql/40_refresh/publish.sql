@@ -1,4 +1,3 @@
--- an array of these has a length that the planner knows; rows of json_to_recordset() it takes for a hundred, and joins them by comparing all with all
 create type vsync_internal.publishable as (
     key text, chunk int, content text, hash text, document text, vector text, further jsonb, whole text, truncated boolean, fresh boolean);
 comment on type vsync_internal.publishable is 'a chunk as the worker hands it over';
@@ -13,8 +12,8 @@ as $$
 declare
     v_version vsync_internal.versions;
     v_rows vsync_internal.publishable[] := array(select r from json_populate_recordset(null::vsync_internal.publishable, rows::json) as r);
-    v_given text[];
-    v_owned text[];
+    v_keys text[];
+    v_captured_at timestamptz[];
     v_key_list text;
     v_type text;
     v_fresh bigint;
@@ -30,16 +29,16 @@ begin
     v_type := format('%I.vector', vsync_internal.vector_schema());
     -- before anything else is locked: while the index is built, the fold must not wait behind us, nor may a drop of the table
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
-    v_given := array(select r.key from unnest(v_rows) as r);
-    v_owned := array(select o.key from vsync_internal.owned(v_version.id, v_given, publish.token) as o);
+    v_keys := array(select r.key from unnest(v_rows) as r);
+    select array_agg(o.key), array_agg(o.captured_at) into v_keys, v_captured_at from vsync_internal.owned(v_version.id, v_keys, publish.token) as o;
     execute format($sql$
         with given as materialized (
             select r.*, (count(*) over of_document)::int as chunks, bool_and(r.embedding is not null) over of_document as is_whole,
                 nullif(coalesce(r.further, '{}') || case when r.whole is null then '{}' else jsonb_build_object('content', r.whole) end, '{}') as attributes, %1$s
             from (
                 select r.*, m.captured_at, coalesce(r.vector::%2$s, %7$s) as embedding
-                from (select r.*, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash from unnest($1) as r where r.key = any ($2)) as r
-                cross join lateral (select w.captured_at from vsync_internal.marks as w where w.version_id = $4 and w.key = r.key offset 0) as m) as r
+                from unnest($2, $4) as m (key, captured_at)
+                join (select r.*, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash from unnest($1) as r) as r using (key)) as r
             window of_document as (partition by r.key)),
         shrunk as (
             delete from vsync_data.%3$I as v
@@ -65,15 +64,15 @@ begin
         vsync_internal.key_list(v_version.keys, 'v.%1$I = k.k%4$s', ' and '), vsync_internal.key_list(v_version.keys, 'k%4$s'),
         (select string_agg(format('(select v.embedding from vsync_data.%I as v where v.content_hash = r.content_hash limit 1)', t.data), ', ' order by i)
             from unnest(v_version.data || vsync_internal.twins(v_version)) with ordinality as t (data, i)))
-    into v_given, v_fresh, v_reused, v_truncated using v_rows, v_owned, token, v_version.id;
-    perform vsync_internal.settle(token, v_version.id, v_given);
+    into v_keys, v_fresh, v_reused, v_truncated using v_rows, v_keys, token, v_captured_at;
+    perform vsync_internal.settle(token, v_version.id, v_keys);
     update vsync_internal.progress as p
     set inference_total = p.inference_total + inferred, busy_seconds = p.busy_seconds + busy, embedded_total = p.embedded_total + v_fresh,
         reused_total = p.reused_total + v_reused, truncated_total = p.truncated_total + v_truncated,
-        rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_given), clock_timestamp()), rate_at = clock_timestamp(),
-        retry_at = case when v_given is null then p.retry_at end
-    where p.version_id = v_version.id and (inferred > 0 or v_given is not null);
-    return coalesce(cardinality(v_given), 0);
+        rate = vsync_internal.rate(p.rate, p.rate_at, cardinality(v_keys), clock_timestamp()), rate_at = clock_timestamp(),
+        retry_at = case when v_keys is null then p.retry_at end
+    where p.version_id = v_version.id and (inferred > 0 or v_keys is not null);
+    return coalesce(cardinality(v_keys), 0);
 end
 $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is

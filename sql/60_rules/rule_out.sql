@@ -56,6 +56,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version vsync_internal.versions;
+    v_keys text[];
     v_stands text[];
     v_count bigint;
 begin
@@ -63,9 +64,7 @@ begin
     if not found then
         return 0;
     end if;
-    perform from vsync_internal.marks as m
-    where m.version_id = v_version.id and m.key in (select d.key from jsonb_to_recordset(decisions) as d (key text)) and m.token = rule_out.token
-    order by m.key for update;
+    v_keys := array(select o.key from vsync_internal.owned(v_version.id, array(select d.key from jsonb_to_recordset(decisions) as d (key text)), token) as o);
     v_stands := array(select d.key from jsonb_to_recordset(decisions) as d (key text, verdict text) where d.verdict is null);
     if v_stands <> '{}' then
         perform vsync_internal.hold_back(token, v_version.id, v_stands);
@@ -73,9 +72,10 @@ begin
     perform vsync_internal.settle(token, v_version.id, array(
         select d.key from jsonb_to_recordset(decisions) as d (key text, verdict text) where d.verdict = 'settle'));
     with decided as materialized (
-        select d.*, m.generation = m.claimed as current, h.id as waiting
+        select d.*, o.mark, m.generation = m.claimed as current, h.id as waiting
         from jsonb_to_recordset(decisions) as d (key text, verdict text, rule_id int, revision int, held_until timestamptz)
-        join vsync_internal.marks as m on m.version_id = v_version.id and m.key = d.key and m.token = rule_out.token
+        join vsync_internal.owned(v_version.id, v_keys, token) as o using (key)
+        cross join lateral (select w.* from vsync_internal.marks as w where w.ctid = o.mark offset 0) as m
         left join vsync_internal.holds as h on h.id = m.hold_id and h.rule_id = d.rule_id and h.state = 'waiting'
         where d.verdict <> 'settle'),
     held as (
@@ -91,7 +91,7 @@ begin
         held_until = case when d.current then coalesce(d.held_until, 'infinity') else m.held_until end,
         hold_id = case when not d.current then m.hold_id when d.verdict = 'hold' then coalesce(h.id, d.waiting) end
     from decided as d left join held as h on h.key = d.key
-    where m.version_id = v_version.id and m.key = d.key;
+    where m.ctid = any (array(select x.mark from decided as x)) and m.ctid = d.mark;
     get diagnostics v_count = row_count;
     return v_count;
 end

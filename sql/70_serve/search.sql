@@ -1,24 +1,31 @@
+-- These are PL/pgSQL for its cached plans: a function in SQL is planned at each search.
 create function vsync_internal.serving_version(embedding name)
 returns vsync_internal.versions
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from vsync_internal.serving as s
+declare
+    v_version vsync_internal.versions;
+begin
+    select v.* into v_version from vsync_internal.serving as s
     join vsync_internal.versions as v on v.embedding = s.embedding and v.version = s.version
-    where s.embedding = serving_version.embedding
+    where s.embedding = serving_version.embedding;
+    return v_version;
+end
 $$;
 comment on function vsync_internal.serving_version(name) is 'the version being served';
 
 create function vsync_internal.stale_keys(version_id int, keys text[])
 returns text[]
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select array(
+begin
+    return array(
         select k.key from unnest(stale_keys.keys) as k (key)
         -- what a rule skips or hides is as it should be
         where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key
@@ -31,7 +38,8 @@ as $$
         where (l.version_id = stale_keys.version_id
                 or l.feed_id = (select d.feed_id from vsync_internal.dependencies as d where d.version_id = stale_keys.version_id and d.number = 0))
             and (l.keys is null or k.key = any (l.keys))
-            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
+            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false));
+end
 $$;
 comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not';
 
@@ -43,13 +51,15 @@ rows 10
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 set enable_seqscan = on set enable_indexscan = on
+set cpu_operator_cost = 0.1 -- a distance is no comparison of two numbers: without it thousands of vectors are read rather than their index
 set "hnsw.iterative_scan" = 'off' set "hnsw.ef_search" = 40 set "ivfflat.iterative_scan" = 'off' set "ivfflat.probes" = 1
 as $$
 #variable_conflict use_column
 declare
     v_started_at timestamptz := clock_timestamp();
     v_version vsync_internal.versions;
-    v_vector text;
+    v_asked record;
+    v_distance text;
     v_sql text;
     v_limit bigint;
     v_documents int;
@@ -61,15 +71,15 @@ begin
         perform vsync_internal.raise('VS001', 'k is out of range', format('k is %s', coalesce(search.k::text, 'null')), 'Ask for 1 to 10000 documents.');
     end if;
     v_version := vsync_internal.answering_version(search.embedding, search.caller);
-    v_vector := quote_literal((vsync_internal.embed_clean(v_version.model_id, 'query', array[search.query]))[1]::text)
-        || format('::%I.vector', vsync_internal.vector_schema());
-    if v_vector is null then
+    if search.query is null then
         return;
     end if;
+    select (vsync_internal.embed_clean(v_version.model_id, 'query', array[search.query]))[1] as vector into v_asked;
+    v_distance := vsync_internal.distance(v_version, 'v.embedding', '$3');
     v_limit := vsync_internal.candidates(v_version, search.k);
     perform vsync_internal.tune(v_limit);
     loop
-        -- the literal keeps the index usable: the vector is a constant of the plan
+        -- planned for this vector: to the planner a parameter of execute is a constant
         v_sql := format(
             'with nearest as materialized (select %1$s as key, %2$s as key_text, v.chunk, v.content, %3$s as distance '
             'from vsync_data.%4$I as v order by %5$s limit $1), '
@@ -78,9 +88,10 @@ begin
             'select count(*), (select count(*) from nearest), jsonb_agg(to_jsonb(t) order by t.distance) filter (where t.place <= $2) '
             'from (select b.*, row_number() over (order by b.distance, b.key_text) as place from best as b) as t',
             vsync_internal.key_json(v_version.keys, 'v'), vsync_internal.key_text(v_version.keys, 'v'),
-            vsync_internal.distance(v_version, 'v.embedding', v_vector), v_version.data,
-            vsync_internal.ordering(v_version, 'v.embedding', v_vector, v_exact), v_version.id);
-        execute v_sql into v_documents, v_rows, v_found using v_limit, search.k;
+            v_distance, v_version.data,
+            case when v_version.index ? 'quantize' then vsync_internal.ordering(v_version, 'v.embedding', '$3', v_exact) else v_distance end,
+            v_version.id);
+        execute v_sql into v_documents, v_rows, v_found using v_limit, search.k, v_asked.vector;
         exit when v_documents >= search.k or (v_exact and v_rows < v_limit);
         if v_rows < v_limit then
             -- the index gave up before it had enough, behind row-level security for instance

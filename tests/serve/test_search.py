@@ -166,3 +166,35 @@ def test_composite_and_text_keys_are_told_as_json(db: Connection, tiny_model: Pa
     assert rows(db, "select key, stale from vsync.search('lines_search', 'first')") == [(key, False)]
     db.execute("set datestyle = 'German, DMY'; update shop.lines set title = 'second'")
     assert rows(db, "select key, stale from vsync.search('lines_search', 'first')") == [(key, True)]
+
+
+def test_a_few_thousand_vectors_are_searched_by_their_index(db: Connection, make_model: Callable[..., Path]) -> None:
+    open_shop(db, make_model(dimensions=384), 3000)
+    declare(db)
+    db.execute("call vsync.work()")
+    db.execute("analyze vsync_data.catalog_v1")
+    scans = "select idx_scan from pg_stat_xact_user_tables where relid = 'vsync_data.catalog_v1'::regclass"
+    with db.transaction():
+        before = value(db, scans)
+        assert found(db, "product 9", 10)[0] == 9
+        assert value(db, scans) == before + 1
+
+
+def test_search_leaves_the_planners_costs_as_they_were(shop: Connection) -> None:
+    shop.execute("set cpu_operator_cost = 0.003")
+    found(shop, "product 1", 5)
+    assert value(shop, "show cpu_operator_cost") == "0.003"
+
+
+def test_two_models_in_one_session_answer_each_with_its_own_vector(shop: Connection, tiny_model_other: Path) -> None:
+    shop.execute("select vsync.register_model('other', %s)", (f"file://{tiny_model_other}",))
+    first = value(shop, "select vsync.query_vector('catalog', 'product 7')::text")
+    shop.execute("select vsync.add_version('catalog', 'other')")
+    shop.execute("call vsync.work()")
+    shop.execute("select vsync.activate_version('catalog', 2)")
+    second = value(shop, "select vsync.query_vector('catalog', 'product 7')::text")
+    assert second == value(shop, "select vsync.embed('other', 'product 7')::text") != first
+    assert rows(shop, "select key ->> 'id', version from vsync.search('catalog', 'product 7', 1)") == [("7", 2)]
+    shop.execute("select vsync.rollback_version('catalog')")
+    assert value(shop, "select vsync.query_vector('catalog', 'product 7')::text") == first
+    assert rows(shop, "select key ->> 'id', version from vsync.search('catalog', 'product 7', 1)") == [("7", 1)]

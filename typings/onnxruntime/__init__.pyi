@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 __version__: str
 
+class GraphOptimizationLevel:
+    ORT_DISABLE_ALL: GraphOptimizationLevel
+
 class NodeArg:
     @property
     def name(self) -> str: ...
@@ -18,8 +21,10 @@ class NodeArg:
 class SessionOptions:
     enable_cpu_mem_arena: bool
     enable_mem_pattern: bool
+    graph_optimization_level: GraphOptimizationLevel
     inter_op_num_threads: int
     intra_op_num_threads: int
+    optimized_model_filepath: str
     def add_external_initializers_from_files_in_memory(
         self, names: Sequence[str], buffers: Sequence[bytes], lengths: Sequence[int]
     ) -> None: ...
@@ -47,4 +52,5 @@ class InferenceSession:
         run_options: RunOptions | None = None,
     ) -> list[NDArray[Any]]: ...
 
+def get_build_info() -> str: ...
 def set_default_logger_severity(severity: int) -> None: ...

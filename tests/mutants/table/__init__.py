@@ -4,6 +4,7 @@ from tests.mutants.table.capture import CAPTURE, JOINS, WAL
 from tests.mutants.table.chaos import CHAOS
 from tests.mutants.table.indexes import INDEXES
 from tests.mutants.table.keeping import AUDIT, KEEPING
+from tests.mutants.table.models import MODELS
 from tests.mutants.table.mutation import Mutation
 from tests.mutants.table.queue import LOG, QUEUE
 from tests.mutants.table.rules import RULES
@@ -12,4 +13,18 @@ from tests.mutants.table.worker import WORKER
 
 __all__ = ["MUTATIONS", "Mutation"]
 
-MUTATIONS = (*QUEUE, *LOG, *CAPTURE, *JOINS, *KEEPING, *WORKER, *AUDIT, *WAL, *VERSIONS, *INDEXES, *RULES, *CHAOS)
+MUTATIONS = (
+    *QUEUE,
+    *LOG,
+    *CAPTURE,
+    *JOINS,
+    *KEEPING,
+    *WORKER,
+    *AUDIT,
+    *WAL,
+    *VERSIONS,
+    *INDEXES,
+    *RULES,
+    *CHAOS,
+    *MODELS,
+)

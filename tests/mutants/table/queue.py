@@ -10,7 +10,7 @@ _REMARK = "array(select m.key from vsync_internal.marks as m where m.version_id 
 
 _OTHERS = "u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)"
 
-_ANYBODYS = """(select w.ctid as mark, w.key from vsync_internal.marks as w
+_ANYBODYS = """(select w.ctid as mark, w.key, w.captured_at from vsync_internal.marks as w
     where w.version_id = {} and w.key = any ({}))"""
 
 QUEUE = (
@@ -46,8 +46,8 @@ QUEUE = (
         "publish() without the mark's token",
         CLAIMS + "test_a_worker_that_lost_its_lease_publishes_nothing",
         "publish",
-        "vsync_internal.owned(v_version.id, v_given, publish.token)",
-        _ANYBODYS.format("v_version.id", "v_given"),
+        "vsync_internal.owned(v_version.id, v_keys, publish.token)",
+        _ANYBODYS.format("v_version.id", "v_keys"),
     ),
     Mutation(
         "publish() without the row's token",
