@@ -53,7 +53,7 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
             many = f"{count} {'embedding' if count == 1 else 'embeddings'}"
             for name, took in writer.items():
                 first = alone.setdefault(name, took)
-                note = f"{1e6 * first:.0f} µs with one" if count == 1 else ""
+                note = f"{1e3 * first:.3g} ms with one" if count == 1 else ""
                 yield Figure(f"{many}: {name}, time ÷ with one", took / first, "ratio", at_most=True, note=note)
             documents = ROWS * count
             yield Figure(f"{many}: fold, a mark", 1e6 * median(folded) / documents, "µs", at_most=True)
