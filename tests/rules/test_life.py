@@ -87,6 +87,20 @@ def test_two_rules_that_held_one_document_back_both_count(shelf: Connection) -> 
     assert text(shelf, 1) == "changed in two"
 
 
+def test_changes_of_two_tables_that_two_rules_held_back_both_count(shelf: Connection) -> None:
+    run(shelf, "update shelf.articles set section_id = 1 where id = 3")
+    rule(shelf, "a", "new.name = 'dos'", "skip", '{"relation": "shelf.sections"}')
+    rule(shelf, "b", "new.price <> old.price", "skip")
+    run(shelf, "update shelf.sections set name = 'dos' where id = 2")
+    work(shelf)
+    run(shelf, "update shelf.articles set price = 11 where id = 1")
+    work(shelf)
+    run(shelf, "select vsync.drop_rule('a')")
+    work(shelf)
+    assert text(shelf, 1) == "article 1 in dos"
+    assert marks(shelf) == []
+
+
 def test_validity_that_passes_acts_without_a_change(shelf: Connection, connect: Connect) -> None:
     worker = connect()
     working = in_background(lambda: run(worker, "call vsync.work('15 seconds')"))
