@@ -38,6 +38,7 @@
 \ir 60_rules/record.sql
 \ir 60_rules/judge.sql
 \ir 60_rules/rule_out.sql
+\ir 60_rules/hidden.sql
 \ir 40_refresh/render.sql
 \ir 40_refresh/publish.sql
 \ir 40_refresh/backfill.sql

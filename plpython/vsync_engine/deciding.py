@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from vsync_engine import judging, recording, statements
 from vsync_engine.host import Host, Row, value
-from vsync_engine.verdicts import Match, Rule, Verdict, next_time, resolve
+from vsync_engine.verdicts import NOTHING, Match, Rule, Verdict, next_time, resolve
 
-_OPERATIONS = {"I": "insert", "U": "update", "D": "delete"}
+TOGETHER = 5_000  # changes that rules are asked about at once
+_TIMED = 1_000  # changes that the time limit is meant for
 
 
-@dataclass(frozen=True)
-class _Change:
-    """One changed row: its place, from 1, in its page."""
+class _Decided(NamedTuple):
+    """A changed row that rules said something of: its place in its page, and what."""
 
     page: Row
     place: int
-    key: str
-    image: str
+    verdict: Verdict
 
 
 def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     """Decide on about `limit` changes, in the caller's transaction; return how many that were.
 
-    seconds: for one asking. taken: receives the ids of the pages, to be put off where this fails.
+    seconds: for asking about a thousand. taken: receives the ids of the pages, to be put off where this fails.
     """
     pages = host.rows(statements.UNDECIDED, limit)
     taken[:] = [page["id"] for page in pages]
@@ -42,18 +40,24 @@ def decide(host: Host, seconds: float, limit: int, taken: list[int]) -> int:
     if counted is None:
         host.rows(statements.PUT_OFF, taken, None)
         return len(pages)
-    changes = [change for page in pages for change in _changes(page)]
-    answer = judging.ask(host, version_id, rules, [_case(change, counted) for change in changes], seconds)
-    verdicts = [
-        resolve(match for match in found if _reaches(match, counted[change.page["id"]]))
-        for change, found in zip(changes, answer.matches, strict=True)
+    places = [(page, place) for page in pages for place in range(len(page["keys"]))]
+
+    def question(rule_ids: list[int], asked: range) -> judging.Question:
+        return statements.JUDGE_PAGES, (version_id, rule_ids, taken, asked.start, asked.stop)
+
+    seconds *= max(1.0, len(places) / _TIMED)
+    answer = judging.ask_by(host, rules, len(places), question, seconds)
+    verdict_of = _resolving()
+    decided = [
+        _Decided(page, place, verdict)
+        for (page, place), found in zip(places, answer.matches, strict=True)
+        if found and (verdict := verdict_of(found, counted[page["id"]])) is not NOTHING
     ]
-    decisions = list(_decisions(host, changes, verdicts))
-    host.rows(statements.DECIDE, taken, orjson.dumps(decisions).decode())
-    decided = ((change.key, verdict) for change, verdict in zip(changes, verdicts, strict=True))
+    host.rows(statements.DECIDE, taken, orjson.dumps(list(_decisions(host, decided))).decode())
     relation = None if pages[0]["dependency"] is None else int(pages[0]["relation"])
-    recording.record(host, version_id, rules, answer, decided, _saved(verdicts), relation)
-    return len(changes)
+    by_key = ((each.page["keys"][each.place], each.verdict) for each in decided)
+    recording.record(host, version_id, rules, answer, by_key, _saved(decided), relation)
+    return len(places)
 
 
 def _concerns(rule: Rule, page: Row) -> bool:
@@ -82,20 +86,17 @@ def _counted(host: Host, rules: list[Rule], pages: list[Row]) -> dict[int, int |
     return counted
 
 
-def _changes(page: Row) -> Iterator[_Change]:
-    for place, (key, image) in enumerate(zip(page["keys"], page["images"], strict=True), start=1):
-        yield _Change(page, place, key, image)
+def _resolving() -> Callable[[list[Match], int | None], Verdict]:
+    """Resolve what many changes have in common once."""
+    known: dict[tuple[int | None, ...], Verdict] = {}
 
+    def verdict_of(found: list[Match], documents: int | None) -> Verdict:
+        same = (documents, *map(id, found))
+        if same not in known:
+            known[same] = resolve(match for match in found if _reaches(match, documents))
+        return known[same]
 
-def _case(change: _Change, counted: Mapping[int, int | None]) -> judging.Case:
-    page = change.page
-    facts = {
-        "op": _OPERATIONS[page["op"]],
-        "relation": str(page["relation"]),
-        "at": page["at"],
-        "documents": counted[page["id"]],
-    }
-    return judging.Case(image=change.image, change=orjson.dumps(facts).decode())
+    return verdict_of
 
 
 def _reaches(match: Match, documents: int | None) -> bool:
@@ -104,20 +105,25 @@ def _reaches(match: Match, documents: int | None) -> bool:
     return over is None or match.failed or (documents or 0) > over
 
 
-def _saved(verdicts: list[Verdict]) -> dict[int, int]:
-    return Counter(verdict.gate.rule.id for verdict in verdicts if verdict.gate and verdict.gate.action == "skip")
+def _saved(decided: list[_Decided]) -> dict[int, int]:
+    gates = (each.verdict.gate for each in decided)
+    return Counter(gate.rule.id for gate in gates if gate and gate.action == "skip")
 
 
-def _decisions(host: Host, changes: list[_Change], verdicts: list[Verdict]) -> Iterator[dict[str, Any]]:
+def _decisions(host: Host, decided: list[_Decided]) -> Iterator[dict[str, Any]]:
     now = datetime.now(UTC)
     zone: str | None = None
-    for change, verdict in zip(changes, verdicts, strict=True):
+    alike: dict[int, list[_Decided]] = defaultdict(list)
+    for each in decided:
+        alike[id(each.verdict)].append(each)
+    for group in alike.values():
+        verdict = group[0].verdict
         gate = verdict.gate
         if gate is None and verdict.prioritize is None:
             continue
         fields: dict[str, Any] = {
-            "page": change.page["id"],
-            "place": change.place,
+            "pages": [each.page["id"] for each in group],
+            "places": [each.place + 1 for each in group],
             "verdict": gate and (None if gate.action == "refresh" else gate.action),
             "rule_id": gate and gate.rule.id,
             "revision": gate and gate.rule.revision,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from vsync_engine import statements
-from vsync_engine.host import QUERY_CANCELED, Host, HostError, OverrunError, Row
+from vsync_engine.host import QUERY_CANCELED, Host, HostError, OverrunError, Row, Statement
 from vsync_engine.verdicts import Match, Rule
 
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for
@@ -21,9 +21,11 @@ _RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
 
 
-@dataclass(frozen=True)
-class Case:
-    """What rules are asked of, each part as JSON text. image: {"old", "new"}. key: whose row of the root is `new`."""
+Question = tuple[Statement, tuple[object, ...]]
+
+
+class Case(NamedTuple):
+    """What rules are asked of, each part as JSON text. image: old and new. key: whose row of the root is `new`."""
 
     key: str | None = None
     image: str | None = None
@@ -85,29 +87,52 @@ def ask(host: Host, version_id: int, rules: Sequence[Rule], cases: Sequence[Case
     What cannot be asked counts as not matching, or holds where params.on_error says so. HostError only where the
     session itself was cancelled or lost.
     """
-    answer = Answer([[] for _ in cases], {rule.id: Tally(asked=len(cases)) for rule in rules})
-    if rules and cases:
-        _Batch(host, version_id, [_encoded(i, case) for i, case in enumerate(cases)], seconds, answer).ask(rules)
+    encoded = [_encoded(i, case) for i, case in enumerate(cases)]
+
+    def question(rule_ids: list[int], places: range) -> Question:
+        return statements.JUDGE, (version_id, rule_ids, f"[{','.join(encoded[places.start : places.stop])}]")
+
+    return ask_by(host, rules, len(cases), question, seconds)
+
+
+def ask_by(
+    host: Host,
+    rules: Sequence[Rule],
+    count: int,
+    question: Callable[[list[int], range], Question],
+    seconds: float,
+) -> Answer:
+    """Ask rules of so many cases, as ask(). question: the statement that asks rules, by id, of cases, by place."""
+    answer = Answer([[] for _ in range(count)], {rule.id: Tally(asked=count) for rule in rules})
+    if rules and count:
+        _Batch(host, count, question, seconds, answer).ask(rules)
     return answer
 
 
 class _Batch:
-    def __init__(self, host: Host, version_id: int, cases: list[bytes], seconds: float, answer: Answer) -> None:
+    def __init__(
+        self,
+        host: Host,
+        count: int,
+        question: Callable[[list[int], range], Question],
+        seconds: float,
+        answer: Answer,
+    ) -> None:
         self._host = host
-        self._version_id = version_id
-        self._cases = cases
+        self._count = count
+        self._question = question
         self._seconds = seconds
         self._answer = answer
 
     def ask(self, rules: Sequence[Rule]) -> None:
         """Ask all of them; one by one where that fails."""
-        everything = range(len(self._cases))
+        everything = range(self._count)
         if len(rules) > 1:
             try:
                 self._attempt(rules, everything, self._seconds)
                 return
             except HostError as error:
-                _raise_if_cancelled(error)
+                raise_if_cancelled(error)
         for rule in rules:
             self._ask_alone(rule, everything)
 
@@ -116,7 +141,7 @@ class _Batch:
         try:
             self._attempt([rule], places, self._seconds)
         except HostError as error:
-            _raise_if_cancelled(error)
+            raise_if_cancelled(error)
             tally = self._answer.tallies[rule.id]
             if not isinstance(error, OverrunError) and (useless := self._fails_without_rows(rule)):
                 if useless.sqlstate.startswith(_SQL_ERRORS) and useless.sqlstate != _INSUFFICIENT_PRIVILEGE:
@@ -132,17 +157,17 @@ class _Batch:
         middle = len(places) // 2
         for half in (places[:middle], places[middle:]):
             try:
-                share = self._seconds * len(half) / len(self._cases)
+                share = self._seconds * len(half) / self._count
                 self._attempt([rule], half, max(_SHORTEST, share))
             except HostError as narrower:
-                _raise_if_cancelled(narrower)
+                raise_if_cancelled(narrower)
                 self._halve(rule, half, narrower, until)
 
     def _fails_without_rows(self, rule: Rule) -> HostError | None:
         try:
             self._attempt([rule], range(0), self._seconds)
         except HostError as error:
-            _raise_if_cancelled(error)
+            raise_if_cancelled(error)
             return error
         return None
 
@@ -155,58 +180,64 @@ class _Batch:
                 self._answer.matches[place].append(Match(rule, failed=True))
 
     def _attempt(self, rules: Sequence[Rule], places: range, seconds: float) -> None:
-        cases = b"[" + b",".join(self._cases[place] for place in places) + b"]"
         started = time.monotonic()
         try:
-            ids = [rule.id for rule in rules]
-            found = self._judge(ids, cases.decode(), seconds)
+            statement, arguments = self._question([rule.id for rule in rules], places)
+            found = attempt(self._host, seconds, statement, *arguments)
         finally:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:
                 self._answer.tallies[rule.id].seconds += spent
+        by_id = {rule.id: rule for rule in rules}
         for row in found:
-            self._note(rules, row)
+            self._note(rules, by_id, row)
 
-    def _judge(self, ids: list[int], cases: str, seconds: float) -> list[Row]:
-        try:
-            return self._host.attempt(seconds, statements.JUDGE, self._version_id, ids, cases)
-        except HostError as error:
-            if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
-                raise
-            cancelled = error
-        # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
-        try:
-            self._host.attempt(min(seconds, _SECOND_LOOK), statements.JUDGE, self._version_id, ids, cases)
-        except HostError as error:
-            if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
-                raise HostError(error.message, sqlstate=_RAISED) from error
-        raise cancelled
-
-    def _note(self, rules: Sequence[Rule], row: Row) -> None:
-        held = set(row["rules"])
-        numbers = iter(row["numbers"] or ())
-        for rule in rules:
-            number = next(numbers) if rule.numbered else None
-            if rule.id in held:
-                self._answer.matches[int(row["place"])].append(Match(rule, number))
-                self._answer.tallies[rule.id].matched += 1
+    def _note(self, rules: Sequence[Rule], by_id: Mapping[int, Rule], row: Row) -> None:
+        numbers = dict(zip((rule.id for rule in rules if rule.numbered), row["numbers"] or (), strict=False))
+        found = [Match(by_id[rule_id], numbers.get(rule_id)) for rule_id in row["rules"]]
+        for place in row["places"]:
+            self._answer.matches[int(place)].extend(found)
+        for rule_id in row["rules"]:
+            self._answer.tallies[rule_id].matched += len(row["places"])
 
 
-def _raise_if_cancelled(error: HostError) -> None:
+def attempt(host: Host, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+    """Run what asks owners' conditions, as host.attempt() does; raise_if_cancelled() tells its errors from a cancel."""
+    try:
+        return host.attempt(seconds, statement, *arguments)
+    except HostError as error:
+        if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
+            raise
+        cancelled = error
+    # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
+    try:
+        host.attempt(min(seconds, _SECOND_LOOK), statement, *arguments)
+    except HostError as error:
+        if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
+            raise HostError(error.message, sqlstate=_RAISED) from error
+    raise cancelled
+
+
+def raise_if_cancelled(error: HostError) -> None:
+    """Raise an error that is the session's and not a rule's."""
     if error.sqlstate in ("", QUERY_CANCELED) and not isinstance(error, OverrunError):
         raise error
 
 
-def _encoded(place: int, case: Case) -> bytes:
+def _encoded(place: int, case: Case) -> str:
     # the parts stay text: a number of 30 digits would not survive Python
-    parts: Iterable[tuple[str, str | None]] = (
-        ("image", case.image),
-        ("doc", case.doc),
-        ("last", case.last),
-        ("change", case.change),
-    )
-    fields: dict[str, Any] = {name: orjson.Fragment(part) for name, part in parts if part is not None}
-    return orjson.dumps({"place": place, "key": case.key, **fields})
+    fields = [f'{{"place":{place}']
+    if case.key is not None:
+        fields.append(f'"key":{orjson.dumps(case.key).decode()}')
+    if case.doc is not None:
+        fields.append(f'"doc":{case.doc}')
+    if case.last is not None:
+        fields.append(f'"last":{case.last}')
+    if case.change is not None:
+        fields.append(f'"change":{case.change}')
+    if case.image is not None:
+        return f"{','.join(fields)},{case.image[1:]}"
+    return ",".join(fields) + "}"
 
 
 def _json(document: Any) -> Any:

@@ -33,6 +33,7 @@ class _Mark:
 
     verdict: str | None
     rule_id: int | None
+    also: list[int] | None
     held_until: str | None
     looking: bool
     forced: bool | None
@@ -52,6 +53,10 @@ class _Mark:
         if self.verdict == "approved":
             return match.action != "hold"
         return match.action != "defer" or match.rule.id != self.rule_id or self.until is None or self.until > now
+
+    def forces(self, match: Match) -> bool:
+        """Tell whether a match is of a rule that refreshes the document whether or not its text differs."""
+        return match.rule.id in (self.rule_id, *(self.also or ())) and bool(match.rule.params.get("force"))
 
     @property
     def until(self) -> datetime | None:
@@ -83,7 +88,7 @@ def rule(host: Host, version_id: int, token: int, rows: list[Row], seconds: floa
         decided.append((row["key"], _own(verdict, standing)))
         deciding = _deciding(verdict, standing)
         stands = mark.is_lost(known) if deciding is None else deciding is standing
-        forced = bool(mark.forced) and any(match.rule.id == mark.rule_id for match in found)
+        forced = bool(mark.forced) and any(mark.forces(match) for match in found)
         if mark.same and (not forced or (deciding is not None and deciding.action in _NEVER_SENT)):
             out.append({"key": row["key"], "verdict": "settle"})
         elif stands:

@@ -22,14 +22,21 @@ COUNT_CHANGE = Statement(
 )
 DECIDE = Statement("select vsync_internal.decide($1, $2)", ("pg_catalog.int8[]", "pg_catalog.jsonb"))
 DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
+EXCLUDED = Statement("select vsync_internal.excluded_keys($1, $2) as keys", ("pg_catalog.int4", "pg_catalog.text[]"))
 EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
 FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.jsonb"))
 FOLD = Statement("select vsync_internal.fold()")
 FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
+HIDDEN = Statement("select * from vsync_internal.hidden_keys()")
 JUDGE = Statement(
-    "select place, rules, numbers from vsync_internal.judge($1, $2, $3)",
+    "select pg_catalog.array_agg(place) as places, rules, numbers from vsync_internal.judge($1, $2, $3) group by 2, 3",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),
+)
+JUDGE_PAGES = Statement(
+    "select pg_catalog.array_agg(place) as places, rules, numbers "
+    "from vsync_internal.judge_pages($1, $2, $3, $4, $5) group by 2, 3",
+    ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.int8[]", "pg_catalog.int4", "pg_catalog.int4"),
 )
 LOCK = Statement(
     "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
@@ -68,6 +75,7 @@ SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text
 SETTINGS = Statement("select name, value from vsync.settings")
 SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
 SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
+SHOW_AGAIN = Statement("select vsync_internal.show_again($1, $2)", ("pg_catalog.int4", "pg_catalog.text[]"))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
 TIME_ZONE = Statement("select vsync_internal.time_zone()")
 UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))

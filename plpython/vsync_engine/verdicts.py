@@ -64,16 +64,22 @@ class Verdict:
         return 0.0 if self.prioritize is None else priority_of(self.prioritize)
 
 
+NOTHING = Verdict()
+
+
 def priority_of(match: Match) -> float:
     """Return what a match of prioritize comes to: of its expression, else its params."""
     return float(match.rule.params.get("priority", 0)) if match.number is None else match.number
 
 
 def resolve(matches: Iterable[Match]) -> Verdict:
-    """Return what decides of all that matches: of each kind the first by priority and name."""
+    """Return what decides of all that matches: of each kind the first by priority and name; NOTHING where none does."""
+    ordered = sorted(matches, key=lambda match: match.rule.order)
+    if not ordered:
+        return NOTHING
     gate = prioritize = exclude = None
     overruled: list[Match] = []
-    for match in sorted(matches, key=lambda match: match.rule.order):
+    for match in ordered:
         if match.action in GATES and gate is None:
             gate = match
         elif match.action == "prioritize" and prioritize is None:

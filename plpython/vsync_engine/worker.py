@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Generator
@@ -11,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import deciding, models, statements
+from vsync_engine import deciding, hiding, models, statements
 from vsync_engine.claim import Claim, HostError, Interrupted, Settings, described, transaction
 from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, Row, Statement, value
@@ -28,7 +29,7 @@ _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is n
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
-_DECIDED = 1_000  # changes that rules are asked about at once
+_TURNED = 10_000  # documents that are decided on again, after rules changed, before other work has its turn
 _SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off", "jit": "off"}
 
 
@@ -44,6 +45,7 @@ class Worker:
         self._kept_house = 0.0
         self._forgot = 0.0
         self._refreshing = True
+        self._falls_due = math.inf
         self._wal = Reader(host)
 
     @property
@@ -70,7 +72,7 @@ class Worker:
                 time.sleep(0.02)
 
     def run(self, seconds: float) -> None:
-        """Keep working for a time, with sleeps that grow to poll_ms while nothing happens."""
+        """Keep working for a time. While nothing happens sleeps grow to poll_ms; none passes what falls due."""
         end = time.monotonic() + seconds
         longest = self._settings.poll_ms / 1000
         pause = _SHORTEST_SLEEP
@@ -78,7 +80,7 @@ class Worker:
             if self._cycle():
                 pause = _SHORTEST_SLEEP
                 continue
-            time.sleep(min(pause, left))
+            time.sleep(max(0.0, min(pause, left, self._falls_due - time.monotonic())))
             pause = min(pause * 1.2, longest)
 
     def _settled(self, snapshot: str) -> bool:
@@ -94,7 +96,10 @@ class Worker:
         worked = self._follow_rules() or worked
         worked = self._decide(_EXPANDED) or worked
         worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
-        for duty in self._rows(statements.DUTIES, self._embedding):
+        duties = self._rows(statements.DUTIES, self._embedding)
+        moments = [duty["falls_due_in"] for duty in duties if duty["falls_due_in"] is not None]
+        self._falls_due = time.monotonic() + min(moments, default=math.inf)
+        for duty in duties:
             try:
                 worked = self._attend_to(duty) or worked
             except HostError as error:  # its tables may be gone since; the other embeddings go on
@@ -103,7 +108,10 @@ class Worker:
 
     def _follow_rules(self) -> bool:
         """Notice rules that begin, end or change, holds that somebody decided on, and refreshes that are due."""
-        worked = bool(self._value(statements.ATTEND_RULES))
+        turned = 0
+        while turned < _TURNED and (count := self._value(statements.ATTEND_RULES)):
+            turned += count
+        worked = turned > 0
         for row in self._rows(statements.REFRESHES_DUE):
             zone = self._value(statements.TIME_ZONE)
             following = refreshed_next(row["id"], _json(row["params"]), row["delay"], zone)
@@ -113,7 +121,7 @@ class Worker:
     def _decide(self, most: int) -> bool:
         """Ask rules about what was folded, about `most` changes; False when nothing waits for that."""
         decided = 0
-        while decided < most and (count := self._decide_some(min(most, _DECIDED))):
+        while decided < most and (count := self._decide_some(min(most, deciding.TOGETHER))):
             decided += count
         return decided > 0
 
@@ -147,12 +155,18 @@ class Worker:
             self._value(statements.ROTATE)
             self._value(statements.FORGET_HOLDS)
             self._value(statements.SETTLE_VERSIONS)
+            self._show_again()
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)
             self._kept_house = now
         if now - self._forgot >= _FORGETTING:
             self._value(statements.FORGET_DECISIONS)
             self._forgot = now
+
+    def _show_again(self) -> None:
+        seconds = self._settings.rule_timeout_ms / 1000
+        for page in self._rows(statements.HIDDEN):
+            transaction(self._host, lambda page=page: hiding.show_again(self._host, page, seconds))
 
     def _claim(self, duty: Row, limit: int, lane: int | None) -> bool:
         model = self._model(duty)
@@ -176,6 +190,7 @@ class Worker:
             if time.monotonic() - last >= _ATTEND:
                 self._wal.look()
                 self._value(statements.FOLD)
+                self._follow_rules()
                 self._decide(_ATTENDED)
                 self._value(statements.EXPAND, _ATTENDED)
                 for other in self._rows(statements.DUTIES, self._embedding):

@@ -16,7 +16,7 @@ from (values
     ('max_attempts', '5', 'failures of one document before it is parked'),
     ('retry_seconds', '1', 'wait after the first failure; doubles with each, with jitter'),
     ('poll_ms', '250', 'longest sleep of an idle worker'),
-    ('rule_timeout_ms', '1000', 'how long the rules may take for one batch of changes or documents'),
+    ('rule_timeout_ms', '1000', 'how long the rules may take for a thousand changes, or the documents of a claim'),
     ('decisions_hours', '24', 'how long vsync.decisions keeps what rules decided; 0: nothing is kept')
 ) as d (name, value, description)
 left join vsync_internal.settings as s using (name);

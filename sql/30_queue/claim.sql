@@ -31,7 +31,7 @@ as $$
 declare
     v_losses int;
 begin
-    if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= clock_timestamp()) then
+    if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= now()) then
         update vsync_internal.marks as m set due_at = null,
             verdict = case when m.verdict = 'defer' and m.held_until <= clock_timestamp() then null else m.verdict end
         from (select w.key from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= clock_timestamp()

@@ -113,7 +113,7 @@ begin
         page.verdict := case when v_state = 'waiting' then 'hold' else coalesce(v_state, 'approved') end;
     end if;
     return array_fill(row(page.verdict, page.rule_id, case when page.verdict in ('hold', 'rejected') then page.hold_id end,
-        case when page.verdict <> 'approved' then page.held_until end, page.priority, page.image)::vsync_internal.decision, array[number]);
+        case when page.verdict <> 'approved' then page.held_until end, page.decided, page.priority, page.image)::vsync_internal.decision, array[number]);
 end
 $$;
 comment on function vsync_internal.inherited(vsync_internal.pages, int) is 'what was decided of a page, as often as it has keys; null where nothing was';
@@ -183,9 +183,9 @@ begin
         get stacked diagnostics v_message = message_text;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
         if v_half > 0 and page.after_key is null then
-            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id, held_until, image)
+            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id, held_until, decided, image)
             select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane,
-                page.xid, page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.image
+                page.xid, page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image
             from (values (page.keys[:v_half]), (page.keys[v_half + 1:])) as h (keys);
             delete from vsync_internal.pages as p where p.id = page.id;
         else
@@ -198,9 +198,9 @@ begin
         perform vsync_internal.mark(page.version_id, v_keys, page.generation, page.captured_at, page.lane,
             vsync_internal.inherited(page, cardinality(v_keys)));
     else
-        insert into vsync_internal.pages (version_id, generation, captured_at, keys, priority, verdict, rule_id, hold_id, held_until, image)
+        insert into vsync_internal.pages (version_id, generation, captured_at, keys, priority, verdict, rule_id, hold_id, held_until, decided, image)
         select page.version_id, page.generation, page.captured_at, v_keys[i : i + 999],
-            page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.image from generate_series(1, cardinality(v_keys), 1000) as i;
+            page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image from generate_series(1, cardinality(v_keys), 1000) as i;
     end if;
     if cardinality(v_keys) < v_most then
         delete from vsync_internal.pages as p where p.id = page.id;

@@ -9,26 +9,24 @@ as $$
     -- in key order, as every statement that locks several marks
     with marked as (
         insert into vsync_internal.marks as m (version_id, key, generation, since, lane, captured_at,
-            verdict, rule_id, hold_id, held_until, priority, image)
+            verdict, rule_id, hold_id, held_until, decided, priority, image)
         select mark.version_id, k.key, mark.generation, mark.generation, mark.lane, mark.captured_at,
-            k.verdict, k.rule_id, k.hold_id, k.held_until, coalesce(k.priority, 0), k.image
-        from (select distinct on (1) u.key collate "C" as key, u.verdict, u.rule_id, u.hold_id, u.held_until, u.priority, u.image
-            from unnest(mark.keys, mark.decisions) as u (key, verdict, rule_id, hold_id, held_until, priority, image) order by 1) as k
+            k.verdict, k.rule_id, k.hold_id, k.held_until, k.decided, coalesce(k.priority, 0), k.image
+        from (select distinct on (1) u.key collate "C" as key, u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, u.priority, u.image
+            from unnest(mark.keys, mark.decisions) as u (key, verdict, rule_id, hold_id, held_until, decided, priority, image) order by 1) as k
         on conflict on constraint marks_pkey do update
         set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
             captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,
-            (verdict, rule_id, hold_id, held_until, image, also, priority) = (
+            (verdict, rule_id, hold_id, held_until, decided, image, also, priority) = (
                 select case when k.keeps and (m.verdict <> 'approved' or excluded.verdict = 'refresh') then m.verdict when not k.keeps then excluded.verdict end,
                     case when k.keeps or d.defers then m.rule_id else excluded.rule_id end,
                     case when k.keeps then m.hold_id else excluded.hold_id end,
                     case when k.keeps or d.defers then m.held_until else excluded.held_until end,
-                    -- one row changed several times is decided on again as a whole; of several rows that is not possible
-                    case when excluded.image is null or c.covered or m.image is null then case when k.keeps then m.image else excluded.image end
-                        when m.image::jsonb ? 'old' and not m.image::jsonb ? 'tuple' and not excluded.image::jsonb ? 'tuple'
-                            then (excluded.image::jsonb || jsonb_build_object('old', m.image::jsonb -> 'old'))::text
-                        when m.strength = excluded.strength then case when m.image = excluded.image then m.image else '{}' end
-                        when k.keeps then m.image else excluded.image end,
-                    case when not c.covered and m.strength in (1, 2, 4) and excluded.strength in (1, 2, 4) then
+                    case when j.joins then least(m.decided, excluded.decided) when k.keeps then m.decided else excluded.decided end,
+                    -- what nobody held back is embedded, should it come to light again below a hold, or beside a refresh
+                    case when not p.plain or i.image = '{}' then i.image when i.image is not null then (i.image::jsonb || '{"plain": true}')::text
+                        when 'refresh' in (m.verdict, excluded.verdict) then '{}' end,
+                    case when j.joins then
                         case when m.rule_id <> excluded.rule_id then m.also || case when k.keeps then excluded.rule_id else m.rule_id end else m.also end end,
                     case when c.covered then excluded.priority else greatest(m.priority, excluded.priority) end
                 -- a claim that embeds it covers all that came before: what comes now stands alone
@@ -36,11 +34,24 @@ as $$
                     lateral (select not c.covered and case
                         -- a schedule is no change: what is held back is looked at again, and the rules compete
                         when excluded.verdict = 'refresh' then m.verdict not in ('refresh', 'exclude')
-                        when m.verdict = 'refresh' then excluded.verdict is null
+                        when m.verdict = 'refresh' then excluded.verdict is null or m.image is not null and excluded.strength < 3
                         else m.strength > excluded.strength or m.strength = excluded.strength and (m.verdict = 'hold'
                             or m.verdict = 'defer' and m.held_until <= excluded.held_until) end is true as keeps) as k,
+                    lateral (select not c.covered and (m.strength in (1, 2, 4) and excluded.strength in (1, 2, 4)
+                        or m.verdict = 'refresh' and excluded.verdict = 'refresh') as joins) as j,
                     -- who had deferred it does not defer it for longer
-                    lateral (select not c.covered and excluded.verdict is null and (m.verdict is null or m.verdict = 'defer') as defers) as d)
+                    lateral (select not c.covered and excluded.verdict is null and (m.verdict is null or m.verdict = 'defer') as defers) as d,
+                    -- one row changed several times is decided on again as a whole; of several rows that is not possible
+                    lateral (select case when excluded.image is null or c.covered or m.image is null then case when k.keeps then m.image else excluded.image end
+                        when m.image::jsonb ? 'old' and not m.image::jsonb ? 'tuple' and not excluded.image::jsonb ? 'tuple'
+                            then (excluded.image::jsonb || jsonb_build_object('old', m.image::jsonb -> 'old'))::text
+                        when m.strength = excluded.strength then case when m.image = excluded.image then m.image else '{}' end
+                        when k.keeps then m.image else excluded.image end as image) as i,
+                    lateral (select not c.covered and case
+                        when excluded.strength = 4 then m.strength = 3 or m.verdict = 'refresh' and m.image is not null or k.keeps and m.image::jsonb ? 'plain'
+                        when excluded.verdict = 'refresh' then m.verdict is null or m.verdict = 'refresh' and m.image is not null
+                        when m.verdict = 'refresh' then k.keeps
+                        else m.strength = 4 and (excluded.strength = 3 or m.image::jsonb ? 'plain') end is true as plain) as p)
         returning 1)
     select count(*) from marked
 $$;

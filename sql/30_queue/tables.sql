@@ -30,6 +30,7 @@ create table vsync_internal.marks (
     rule_id int,
     hold_id bigint,
     held_until timestamptz,
+    decided bigint,
     image text,
     also int[],
     strength smallint generated always as (case when verdict is null or verdict = 'approved' then 3
@@ -49,13 +50,16 @@ comment on column vsync_internal.marks.verdict is
 'what a rule decided; null: as usual. skip, defer, hold: looked at once without the model, since the document may be gone, then held back';
 comment on column vsync_internal.marks.rule_id is 'the rule that decided; where verdict is null, the one that had deferred the document until held_until';
 comment on column vsync_internal.marks.held_until is 'until when the verdict holds the document back; due_at becomes that once it was looked at';
+comment on column vsync_internal.marks.decided is 'generation at which rules were asked, of verdicts that were joined that of the oldest';
 comment on column vsync_internal.marks.image is
-'the change that was decided on, with op, at and documents: other rules may be asked about it later. Null: a rule of stage document decided';
-comment on column vsync_internal.marks.also is 'rules that held it back before, with which rule_id''s verdict was joined';
+'the change that was decided on, with op, at and documents: other rules may be asked about it later. Null: a rule of stage document decided.
+{}: changes of several rows. plain: besides, something changed that nobody holds back';
+comment on column vsync_internal.marks.also is 'rules with whose verdict that of rule_id was joined';
 comment on column vsync_internal.marks.strength is 'which verdict stands when changes of one document meet';
 -- token stays out of the indexes: claiming is then a heap-only update
 create index marks_due on vsync_internal.marks (version_id, lane, priority desc, since) where due_at is null;
 create index marks_held on vsync_internal.marks (hold_id) where hold_id is not null;
+create index marks_ruled on vsync_internal.marks (version_id, key) where verdict in ('skip', 'defer', 'hold', 'exclude');
 create index marks_waiting on vsync_internal.marks (version_id, due_at) where due_at is not null;
 
 create table vsync_internal.leases (
@@ -90,6 +94,7 @@ create table vsync_internal.pages (
     rule_id int,
     hold_id bigint,
     held_until timestamptz,
+    decided bigint,
     image text
 );
 create index pages_next on vsync_internal.pages (lane, id) where images is null;
@@ -101,8 +106,8 @@ comment on column vsync_internal.pages.after_key is 'what is expanded already, i
 comment on column vsync_internal.pages.images is 'parallel to keys, as in log.images: rules have to be asked before the page is expanded';
 comment on column vsync_internal.pages.xid is 'the transaction whose change it is, where rules are to be asked';
 comment on column vsync_internal.pages.documents is 'how many documents the transaction''s change leads to, where that is known';
-comment on column vsync_internal.pages.verdict is 'what a rule decided of the whole page: its marks inherit it, with rule, hold, held_until, priority and image';
+comment on column vsync_internal.pages.verdict is 'what a rule decided of the whole page: its marks inherit it, with rule, hold, held_until, decided, priority and image';
 comment on column vsync_internal.pages.lane is '0 small changes, which go first, 1 large ones; their marks inherit it';
 
-create type vsync_internal.decision as (verdict text, rule_id int, hold_id bigint, held_until timestamptz, priority float8, image text);
+create type vsync_internal.decision as (verdict text, rule_id int, hold_id bigint, held_until timestamptz, decided bigint, priority float8, image text);
 comment on type vsync_internal.decision is 'what a rule decided of one key';

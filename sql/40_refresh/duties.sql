@@ -39,8 +39,23 @@ comment on function vsync_internal.adopt() is
 'notices that this database was restored from another, or its server promoted: every document is compared. After a restore log and queue
 are emptied first. Returns whether it did';
 
+create function vsync_internal.falls_due_at(version vsync_internal.versions)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select least(
+        (select min(m.due_at) from vsync_internal.marks as m where m.version_id = version.id and m.due_at > now() and m.due_at < 'infinity'),
+        (select min(u.at) from vsync_internal.rules as r, unnest(array[r.valid_from, r.valid_until, r.refresh_at]) as u (at)
+            where r.embedding = version.embedding and r.enabled and u.at > now() and u.at < 'infinity'))
+$$;
+comment on function vsync_internal.falls_due_at(vsync_internal.versions) is
+'when, after now, what waits for its time is due, a rule begins or ends, or its schedule comes round; null: never';
+
 create function vsync_internal.duties(embedding name default null)
-returns table (version_id int, model_id int, model_spec jsonb, chunk jsonb, fresh boolean, backlog boolean, backfilling boolean, wants_index boolean)
+returns table (version_id int, model_id int, model_spec jsonb, chunk jsonb, fresh boolean, backlog boolean, backfilling boolean, wants_index boolean,
+    falls_due_in float8)
 language sql
 stable
 security definer
@@ -48,9 +63,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select v.id, v.model_id, m.spec, v.chunk,
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 0 and q.due_at is null and q.token is null)
-            or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= clock_timestamp()),
+            or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= now()),
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane > 0 and q.due_at is null and q.token is null),
-        p.phase <> 'done' and vsync_internal.wal_ready(v.id), vsync_internal.wants_index(v)
+        p.phase <> 'done' and vsync_internal.wal_ready(v.id), vsync_internal.wants_index(v),
+        extract(epoch from vsync_internal.falls_due_at(v) - clock_timestamp())::float8
     from vsync_internal.versions as v
     join vsync_internal.progress as p on p.version_id = v.id
     join vsync_internal.models as m on m.id = v.model_id
@@ -58,7 +74,8 @@ as $$
         and (duties.embedding is null or v.embedding = duties.embedding)
     order by v.state = 'active' desc, v.id
 $$;
-comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs two index probes';
+comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs three index probes.
+falls_due_in: seconds until something of it is due by time alone, null where nothing will be';
 
 create function vsync_internal.outstanding(upto bigint, embedding name default null)
 returns boolean

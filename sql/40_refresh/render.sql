@@ -36,7 +36,7 @@ begin
                 case when r.content is null or r.content = '' then 'gone' when r.hash = v.document_hash and case when m.verdict = 'refresh' then vsync_internal.is_forced(m.mark) end is not true then 'same'
                     when m.looking and $3 is null then 'held' else 'changed' end as verdict
             from claimed as c
-            left join lateral (select w.verdict, w.rule_id, w.held_until, w.looking, w as mark
+            left join lateral (select w.verdict, w.rule_id, w.also, w.held_until, w.looking, w as mark
                 from vsync_internal.marks as w where w.version_id = $2 and w.key = c.key offset 0) as m on true
             left join rendered as r using (%4$s)
             left join lateral (select t.* from vsync_data.%5$I as t where %6$s and t.chunk = 0 offset 0) as v on true)

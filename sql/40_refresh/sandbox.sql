@@ -95,7 +95,7 @@ $$;
 comment on function vsync_internal.call_hashes(name, text, int, text) is
 'sha256 of the documents'' texts (null: no text), in key order after after_key, or of all where max_keys is null, from a role without rights';
 
-create function vsync_internal.call_tuples(data name, number int, key text, ticket text)
+create function vsync_internal.call_tuples(data name, query text, argument text, ticket text)
 returns text[]
 language plpgsql
 security definer
@@ -104,13 +104,12 @@ as $$
 declare
     v_tuples text[];
 begin
-    execute format('select vsync_data.%I($1, $2, $3)', data || '_tuples') into v_tuples using number, key, ticket;
+    execute format('select vsync_data.%I($1, $2, $3)', data || '_tuples') into v_tuples using query, argument, ticket;
     set constraints all immediate;
     return v_tuples;
 end
 $$;
-comment on function vsync_internal.call_tuples(name, int, text, text) is
-'what leads from a row of a dependency, by its primary key, towards the root, from a role without rights; empty where there is no such row';
+comment on function vsync_internal.call_tuples(name, text, text, text) is 'what leads from rows of a dependency towards the root, as a query finds it, from a role without rights';
 
 create function vsync_internal.call_judge(data name, query text, cases jsonb, ticket text)
 returns table (place int, rules int[], numbers float8[])
@@ -132,14 +131,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_functions jsonb;
+    v_catalog jsonb;
 begin
-    execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_functions using query, ticket;
+    execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_catalog using query, ticket;
     set constraints all immediate;
-    return v_functions;
+    return v_catalog;
 end
 $$;
-comment on function vsync_internal.call_probe(name, text, text) is 'the functions that a query calls, as document_catalog() lists them, from a role without rights';
+comment on function vsync_internal.call_probe(name, text, text) is 'what document_catalog() tells of a query, from a role without rights';
 
 create function vsync_internal.call_excluded(query text, keys text[])
 returns text[]

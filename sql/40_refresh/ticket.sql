@@ -54,7 +54,7 @@ begin
     -- two grants on one object at a time are an error
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
     execute format('grant usage on schema vsync, vsync_internal, vsync_data to %I', owner);
-    execute format('grant execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int), vsync.text_change(text, text) to %I', owner);
+    execute format('grant execute on function vsync_internal.admit(text, name), vsync.text_change(text, text) to %I', owner);
     return true;
 end
 $$;
@@ -72,7 +72,7 @@ begin
     end if;
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
     execute format('revoke usage on schema vsync, vsync_internal, vsync_data from %I', owner);
-    execute format('revoke execute on function vsync_internal.admit(text, name), vsync_internal.tuple_query(name, int), vsync.text_change(text, text) from %I', owner);
+    execute format('revoke execute on function vsync_internal.admit(text, name), vsync.text_change(text, text) from %I', owner);
     return true;
 end
 $$;

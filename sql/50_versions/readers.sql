@@ -42,19 +42,20 @@ begin
             vsync_internal.key_text(keys, 'd'),
             'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
             v_document, v_columns, vsync_internal.key_values(keys, '$1'), data)),
-        format('create function vsync_data.%I(number int, key text, ticket text) returns text[] %s as %L', data || '_tuples', v_as_owner, format(
-            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %1$L);\n'
-            '    execute vsync_internal.tuple_query(%1$L, $1) into v_tuples using $2;\n    return v_tuples;\nend', data)),
         -- in the time zone of its caller
+        format('create function vsync_data.%I(query text, argument text, ticket text) returns text[] %s set transaction_read_only = on as %L',
+            data || '_tuples', v_pinned, format(
+            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %L);\n'
+            '    execute $1 into v_tuples using $2;\n    return v_tuples;\nend', data)),
         format('create function vsync_data.%I(query text, cases jsonb, ticket text) returns table (place int, rules int[], numbers float8[]) %s set transaction_read_only = on as %L',
             data || '_judge', v_pinned, format(
             e'begin\n    perform vsync_internal.admit($3, %L);\n    return query execute $1 using $2;\nend', data)),
         -- as a view, which is parsed and not run: yet the input of a literal may run the owner's code
         format('create function vsync_data.%I(query text, ticket text) returns jsonb %s as %L', data || '_probe', replace(v_pinned, ' stable ', ' '), format(
-            e'declare\n    v_functions pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
+            e'declare\n    v_catalog pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
             '    execute pg_catalog.concat(%3$L, $1);\n'
-            '    v_functions := vsync_internal.document_catalog(%4$L) operator(pg_catalog.->) ''functions'';\n'
-            '    drop view vsync_data.%2$I;\n    return v_functions;\nend', data, data || '_probe',
+            '    v_catalog := vsync_internal.document_catalog(%4$L);\n'
+            '    drop view vsync_data.%2$I;\n    return v_catalog;\nend', data, data || '_probe',
             format('create view vsync_data.%I as ', data || '_probe'), format('vsync_data.%I', data || '_probe')))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)

@@ -81,12 +81,16 @@ create table vsync_internal.progress (
     rate float8 not null default 0,
     rate_at timestamptz not null default clock_timestamp(),
     recall float8,
-    recall_at timestamptz
+    recall_at timestamptz,
+    hidden_after text,
+    hidden_at timestamptz
 ) with (fillfactor = 50);
 comment on table vsync_internal.progress is
 'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors and counters of a version';
 comment on column vsync_internal.progress.backfilled is 'documents that the cursor has marked since it last began at the first';
 comment on column vsync_internal.progress.recall is 'of the index, as vsync.estimate_recall() last found it; null after a rebuild';
+comment on column vsync_internal.progress.hidden_at is
+'when the last walk through hidden documents began; hidden_after: the key it has come to, null at its end';
 comment on column vsync_internal.progress.rate is 'documents finished a second as of rate_at, see vsync_internal.rate()';
 
 create function vsync_internal.rate(rate float8, since timestamptz, done bigint, upto timestamptz)

@@ -1,5 +1,5 @@
 create function vsync_internal.undecided(max_keys int)
-returns table (id bigint, version_id int, dependency int, relation oid, op "char", at text, xid text, documents bigint, keys text[], images text[])
+returns table (id bigint, version_id int, dependency int, relation oid, xid text, documents bigint, keys text[])
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -22,13 +22,45 @@ begin
         order by p.lane, p.id limit max_keys for update skip locked),
     summed as (
         select l.*, sum(cardinality(l.keys)) over (order by l.lane, l.id) - cardinality(l.keys) as before from locked as l)
-    select s.id, s.version_id, s.dependency, d.relation::oid, s.op, to_json(s.captured_at) #>> '{}', s.xid::text, s.documents, s.keys, s.images
+    select s.id, s.version_id, s.dependency, d.relation::oid, s.xid::text, s.documents, s.keys
     from summed as s join vsync_internal.dependencies as d on d.version_id = s.version_id and d.number = coalesce(s.dependency, 0)
     where s.before < max_keys order by s.lane, s.id;
 end
 $$;
 comment on function vsync_internal.undecided(int) is
 'pages of one version and one of its tables about which rules have to be asked, about max_keys changes, locked until the transaction ends';
+
+create function vsync_internal.page_cases(page_ids bigint[], first int, beyond int, told boolean)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select ('[' || string_agg('{"place":' || c.place || coalesce(',"change":' || c.change::text, '') || ',' || substr(c.image, 2), ',') || ']')::jsonb
+    from (
+        select p.before + u.i - 1 as place, u.image, f.change
+        from (
+            select o.*, sum(cardinality(o.keys)) over (order by g.i) - cardinality(o.keys) as before
+            from unnest(page_ids) with ordinality as g (id, i) join vsync_internal.pages as o on o.id = g.id) as p
+        join vsync_internal.dependencies as d on d.version_id = p.version_id and d.number = coalesce(p.dependency, 0)
+        cross join lateral (select case when told then json_build_object('op', case p.op when 'I' then 'insert' when 'U' then 'update' else 'delete' end,
+            'relation', d.relation::oid::text, 'at', p.captured_at, 'documents', p.documents) end) as f (change)
+        cross join unnest(p.images) with ordinality as u (image, i)) as c
+    where c.place >= first and c.place < beyond
+$$;
+comment on function vsync_internal.page_cases(bigint[], int, int, boolean) is
+'what rules are asked of pages: their changes from place `first` on, counted through all of them from 0. told: with what is known of each change';
+
+create function vsync_internal.judge_pages(version_id int, rule_ids int[], page_ids bigint[], first int, beyond int)
+returns table (place int, rules int[], numbers float8[])
+language sql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select j.place, j.rules, j.numbers from vsync_internal.judge(version_id, rule_ids, vsync_internal.page_cases(page_ids, first, beyond,
+        exists (select from vsync_internal.rules as r where r.id = any (rule_ids) and r.columns -> 'change' <> '[]'))) as j
+$$;
+comment on function vsync_internal.judge_pages(int, int[], bigint[], int, int) is 'asks rules of the changes of pages, see judge() and page_cases()';
 
 create function vsync_internal.count_change(version_id int, dependency int, xid text)
 returns bigint
@@ -118,43 +150,54 @@ as $$
 declare
     v_group record;
     v_holds jsonb := '{}';
+    v_generation bigint := nextval('vsync_internal.generation');
+    v_imaged boolean := decisions @? '$[*] ? (@.verdict == "skip" || @.verdict == "defer" || @.verdict == "hold")';
     v_count bigint := 0;
 begin
-    if exists (select from jsonb_to_recordset(decisions) as d (verdict text) where d.verdict = 'hold') then
+    if decisions @? '$[*] ? (@.verdict == "hold")' then
         -- one at a time: two workers with pages of one transaction make one hold
         perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('holds'));
         select coalesce(jsonb_object_agg(concat(h.page, ' ', h.rule_id), jsonb_build_object('id', (h.hold).id, 'state', (h.hold).state)), '{}') into v_holds
         from (select w.page, w.rule_id, vsync_internal.hold_of(p, w.rule_id, w.revision) as hold
-            from (select distinct d.page, d.rule_id, d.revision from jsonb_to_recordset(decisions) as d (page bigint, verdict text, rule_id int, revision int)
+            from (select distinct u.page, d.rule_id, d.revision from jsonb_to_recordset(decisions) as d (pages bigint[], verdict text, rule_id int, revision int), unnest(d.pages) as u (page)
                 where d.verdict = 'hold' order by 1, 2 offset 0) as w
             join vsync_internal.pages as p on p.id = w.page) as h;
     end if;
     for v_group in
         with decided as materialized (
-            select d.page, d.place, d.rule_id, d.priority, (v_holds -> concat(d.page, ' ', d.rule_id) ->> 'id')::bigint as hold_id,
-                case when d.verdict = 'hold' then coalesce(nullif(v_holds -> concat(d.page, ' ', d.rule_id) ->> 'state', 'waiting'), 'hold') else d.verdict end as verdict,
+            select u.page, u.place, d.rule_id, d.priority, (v_holds -> concat(u.page, ' ', d.rule_id) ->> 'id')::bigint as hold_id,
+                case when d.verdict = 'hold' then coalesce(nullif(v_holds -> concat(u.page, ' ', d.rule_id) ->> 'state', 'waiting'), 'hold') else d.verdict end as verdict,
                 coalesce(d.held_until, case when d.verdict in ('skip', 'hold') then 'infinity'::timestamptz end) as held_until
-            from jsonb_to_recordset(decisions) as d (page bigint, place int, verdict text, rule_id int, revision int, held_until timestamptz, priority float8))
-        select c.dependency, c.version_id, c.lane, c.nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
+            from jsonb_to_recordset(decisions) as d (pages bigint[], places int[], verdict text, rule_id int, revision int, held_until timestamptz, priority float8),
+                unnest(d.pages, d.places) as u (page, place)),
+        changed as materialized (
+            select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key collate "C" as key, u.image, u.i
+            from vsync_internal.pages as p, unnest(p.keys, case when v_imaged then p.images end) with ordinality as u (key, image, i) where p.id = any (page_ids)),
+        -- of one key the older first
+        repeated as materialized (
+            select c.id, c.i, row_number() over (partition by c.key order by c.captured_at, c.id, c.i) as nth
+            from changed as c where c.key in (select t.key from changed as t group by t.key having count(*) > 1))
+        select c.dependency, c.version_id, c.lane, coalesce(r.nth, 1) as nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
-            array_agg(case when d.page is not null then row(d.verdict, d.rule_id, d.hold_id, d.held_until, d.priority,
+            -- most of a change is not decided on: that goes without
+            array_agg(row(d.verdict, d.rule_id, d.hold_id, d.held_until, v_generation, d.priority,
                 case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "xid": "%s", "documents": %s, %s%s', c.op, to_json(c.captured_at), c.xid,
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
-                    substr(c.image, 2)) end)::vsync_internal.decision end) as decisions
-        from (select p.id, p.version_id, p.dependency, p.lane, p.generation, p.captured_at, p.xid, p.op, p.documents, u.key, u.image, u.i, row_number() over (partition by u.key collate "C" order by p.id, u.i) as nth
-            from vsync_internal.pages as p, unnest(p.keys, p.images) with ordinality as u (key, image, i) where p.id = any (page_ids)) as c
+                    substr(c.image, 2)) end)::vsync_internal.decision) filter (where d.page is not null) as decisions
+        from changed as c
+        left join repeated as r on r.id = c.id and r.i = c.i
         left join decided as d on d.page = c.id and d.place = c.i
-        group by c.dependency, c.version_id, c.lane, c.nth order by c.lane, c.nth
+        group by c.dependency, c.version_id, c.lane, coalesce(r.nth, 1), d.page is null order by 4, c.lane
     loop
         if v_group.dependency is null then
             v_count := v_count + vsync_internal.mark(v_group.version_id, v_group.keys, v_group.generation, v_group.captured_at, v_group.lane, v_group.decisions);
         else
             -- what waits can be decided on again, a row at a time: so each has a page of its own
-            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, lane, keys, xid, verdict, rule_id, hold_id, held_until, priority, image)
+            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, lane, keys, xid, verdict, rule_id, hold_id, held_until, decided, priority, image)
             select v_group.version_id, v_group.dependency, v_group.generation, v_group.captured_at, v_group.lane, array_agg(u.key), u.xid,
-                u.verdict, u.rule_id, u.hold_id, u.held_until, coalesce(u.priority, 0), u.image
-            from unnest(v_group.keys, v_group.xids, v_group.decisions) as u (key, xid, verdict, rule_id, hold_id, held_until, priority, image)
-            group by u.xid, u.verdict, u.rule_id, u.hold_id, u.held_until, coalesce(u.priority, 0), u.image;
+                u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, coalesce(u.priority, 0), u.image
+            from unnest(v_group.keys, v_group.xids, v_group.decisions) as u (key, xid, verdict, rule_id, hold_id, held_until, decided, priority, image)
+            group by u.xid, u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, coalesce(u.priority, 0), u.image;
             v_count := v_count + cardinality(v_group.keys);
         end if;
     end loop;
@@ -163,5 +206,5 @@ begin
 end
 $$;
 comment on function vsync_internal.decide(bigint[], jsonb) is
-'writes down what rules decided of pages, [{"page", "place", "verdict", "rule_id", "revision", "held_until", "priority"}], the rest as usual: of documents
+'writes down what rules decided of pages, [{"pages", "places", "verdict", "rule_id", "revision", "held_until", "priority"}], the rest as usual: of documents
 their marks, of a dependency''s tuples pages to be followed, whose marks inherit it';

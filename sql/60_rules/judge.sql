@@ -1,3 +1,14 @@
+create function vsync_internal.change_source(facts text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('cross join lateral pg_catalog.jsonb_to_record(coalesce(%s, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
+        'at pg_catalog.timestamptz, documents pg_catalog.int8)', facts)
+$$;
+comment on function vsync_internal.change_source(text) is 'SQL: joins the row that conditions call change, of a jsonb';
+
 create function vsync_internal.judge_query(version vsync_internal.versions, rule_ids int[], cases text default '$1', live boolean default false)
 returns text
 language plpgsql
@@ -8,28 +19,28 @@ declare
     v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
     v_document text := format('vsync_data.%I', version.data || '_document');
     v_reads text[];
+    v_whole boolean;
     v_stage text;
     v_relation regclass;
     v_rules text;
     v_numbers text;
     v_sources text;
 begin
-    select max(r.stage), coalesce(max(r.relation::oid)::regclass, v_root),
+    select max(r.stage), bool_or(concat_ws(' ', r.sql, r.expression) ~* '\m(old|new)\M(?!\s*\.\s*["[:alpha:]_])'), coalesce(max(r.relation::oid)::regclass, v_root),
         string_agg(format(e'case when (%s\n) then %s end',
             r.sql || case when r.expression is null then '' else format(e'\n) and (coalesce((%s\n), null::pg_catalog.float8) is not null', r.expression) end, r.id), ', ' order by u.i),
         string_agg(format(e'case when (%s\n) then coalesce((%s\n), null::pg_catalog.float8) end', r.sql, r.expression), ', ' order by u.i) filter (where r.expression is not null),
         array(select distinct n.name from vsync_internal.rules as x, jsonb_each(x.columns) as n (name, columns)
             where x.id = any (rule_ids) and x.embedding = version.embedding and n.columns <> '[]')
-    into v_stage, v_relation, v_rules, v_numbers, v_reads
+    into v_stage, v_whole, v_relation, v_rules, v_numbers, v_reads
     from unnest(rule_ids) with ordinality as u (id, i)
     join vsync_internal.rules as r on r.id = u.id and r.embedding = version.embedding;
     v_sources := concat_ws(' ',
-        case when v_stage = 'change' and not live and 'old' = any (v_reads) then
-            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''old'', ''null'')) as old', v_relation) end,
-        case when v_stage = 'change' and not live and 'new' = any (v_reads) then
-            format('cross join lateral pg_catalog.jsonb_populate_record(null::%s, nullif(c.vsync_image -> ''new'', ''null'')) as new', v_relation) end,
-        case when live and v_relation <> v_root and v_reads && '{old,new}' then format('cross join %s as new', v_relation)
-            when (v_stage = 'document' or live) and v_reads && '{old,new}' then
+        -- columns alone are cheaper to come by than a row of the table's type
+        (select string_agg(format(case when v_whole then 'cross join lateral pg_catalog.jsonb_populate_record(null::%1$s, nullif(c.vsync_%2$s, ''null'')) as %2$s'
+                else 'cross join lateral (select (c.vsync_%2$s).*) as %2$s' end, v_relation, n.name), ' ')
+            from unnest(array['old', 'new']) as n (name) where v_stage = 'change' and not live and n.name = any (v_reads)),
+        case when (v_stage = 'document' or live) and v_reads && '{old,new}' then
             format('left join lateral (select r.* from %s as r, (select %s) as k where %s) as new on true', v_root,
                 vsync_internal.key_values(vsync_internal.key_places(version.keys), 'c.vsync_key'),
                 vsync_internal.key_list(version.keys, 'r.%2$I = k.k%4$s', ' and ')) end,
@@ -42,19 +53,19 @@ begin
                 (select string_agg(format('l.%I, ', a.attname), '' order by a.attnum) from pg_attribute as a
                     where a.attrelid = v_document::regclass and a.attnum > 0 and not a.attisdropped and a.attname not in ('embedded_at', 'version')), v_document) end,
         case when 'change' = any (v_reads) then
-            'cross join lateral pg_catalog.jsonb_to_record(coalesce(c.vsync_change, ''{}'')) as change (op pg_catalog.text, relation pg_catalog.regclass, '
-            'at pg_catalog.timestamptz, documents pg_catalog.int8)' end);
+            vsync_internal.change_source('c.vsync_change') end);
     -- offset: what the filter looks at is not worked out twice; vsync_…: doc, last and change are rows, not these columns
-    return format('select j.place, j.rules, j.numbers from (select c.vsync_place as place, pg_catalog.array_remove(array[%s]::pg_catalog.int4[], null) as rules, '
-        '%s::pg_catalog.float8[] as numbers from (select r.place as vsync_place, r.key as vsync_key, r.image as vsync_image, '
-        'r.doc as vsync_doc, r.last as vsync_last, r.change as vsync_change from pg_catalog.jsonb_to_recordset(%s) as r (place pg_catalog.int4, key pg_catalog.text, '
-        'image pg_catalog.jsonb, doc pg_catalog.jsonb, last pg_catalog.jsonb, change pg_catalog.jsonb)) as c %s offset 0) as j where j.rules <> ''{}''',
-        v_rules, coalesce('array[' || v_numbers || ']', 'null'), cases, v_sources);
+    return format('select j.place, j.rules, j.numbers from (select c.vsync_place as place, pg_catalog.array_remove(array[%1$s]::pg_catalog.int4[], null) as rules, '
+        '%2$s::pg_catalog.float8[] as numbers from (select r.place as vsync_place, r.key as vsync_key, r.old as vsync_old, r.new as vsync_new, '
+        'r.doc as vsync_doc, r.last as vsync_last, r.change as vsync_change from pg_catalog.jsonb_to_recordset(%3$s) as r (place pg_catalog.int4, key pg_catalog.text, '
+        'old %5$s, new %5$s, doc pg_catalog.jsonb, last pg_catalog.jsonb, change pg_catalog.jsonb)) as c %4$s offset 0) as j where j.rules <> ''{}''',
+        v_rules, coalesce('array[' || v_numbers || ']', 'null'), cases, v_sources,
+        case when v_stage = 'change' and not live and not v_whole then v_relation::text else 'pg_catalog.jsonb' end);
 end
 $$;
 comment on function vsync_internal.judge_query(vsync_internal.versions, int[], text, boolean) is
 'SQL that asks all these rules at once of cases, themselves SQL of a jsonb: a row for each case of which any holds. old and new are what the case brings along,
-at stage document new is the root''s row as it is now. live: old and new both are rows as they are now, of the case or, of a dependency, all of them';
+at stage document new is the root''s row as it is now. live: old and new both are the root''s row as it is now';
 
 create function vsync_internal.judge(version_id int, rule_ids int[], cases jsonb)
 returns table (place int, rules int[], numbers float8[])
@@ -74,7 +85,7 @@ begin
 end
 $$;
 comment on function vsync_internal.judge(int, int[], jsonb) is
-'asks rules of cases, as their owner and read only: [{"place", "key", "image": {"old", "new"}, "doc", "last", "change"}]. Returns the places where
+'asks rules of cases, as their owner and read only: [{"place", "key", "old", "new", "doc", "last", "change"}]. Returns the places where
 any holds, with the rules, in the order given, and the numbers of those that have an expression';
 
 create function vsync_internal.time_zone()

@@ -75,6 +75,7 @@ as $$
 declare
     v_state text;
     v_message text;
+    v_catalog jsonb;
     v_function text;
 begin
     perform set_config('timezone', vsync_internal.time_zone(), true);
@@ -86,9 +87,10 @@ begin
             format('Of version %s of "%s": %s (%s)', version.version, version.embedding, v_message, v_state),
             'It must be one boolean expression that the embedding''s owner may evaluate; names outside pg_catalog are written with their schema.');
     end;
+    v_catalog := vsync_internal.call_probe(version.data, vsync_internal.judge_query(version, array[rule.id], '''[]''::pg_catalog.jsonb'),
+        vsync_internal.ticket(version.data));
     select format('%s.%s(%s)', f ->> 'schema', f ->> 'name', f ->> 'arguments') into v_function
-    from jsonb_array_elements(vsync_internal.call_probe(version.data, vsync_internal.judge_query(version, array[rule.id], '''[]''::pg_catalog.jsonb'),
-        vsync_internal.ticket(version.data))) as f
+    from jsonb_array_elements(v_catalog -> 'functions') as f
     where f ->> 'volatility' = 'v' or not coalesce((rule.params ->> 'subqueries')::boolean, false)
         and (f ->> 'kind' <> 'f' or (f ->> 'returns_set')::boolean and f ->> 'name' <> 'jsonb_to_recordset')
     order by 1 limit 1;
@@ -96,8 +98,13 @@ begin
         perform vsync_internal.raise('VS601', format('the condition of rule "%s" calls what no rule may', rule.name), v_function,
             'A rule asks and changes nothing: its functions are immutable or stable, of one row, and return one value.');
     end if;
-    return true;
+    -- of the query itself come the functions that read its cases
+    return v_catalog -> 'session_values' <> '[]' or (rule.params -> 'subqueries')::boolean is true
+        or concat(rule.sql, rule.expression) ~* '''\s*(now|today|tomorrow|yesterday)\s*'''
+        or exists (select from jsonb_array_elements(v_catalog -> 'functions') as f where f ->> 'volatility' <> 'i'
+            and (f ->> 'schema' <> 'pg_catalog' or f ->> 'name' not in ('jsonb_to_recordset', 'jsonb_to_record', 'jsonb_populate_record')));
 end
 $$;
 comment on function vsync_internal.prove_rule(vsync_internal.rules, vsync_internal.versions) is
-'asks a stored rule of no case, as its owner, and refuses functions that are volatile, outside of subqueries those of several rows too; else error VS601';
+'asks a stored rule of no case, as its owner, and refuses functions that are volatile, outside of subqueries those of several rows too; else error VS601. Returns whether
+its answer may change while nothing changes that it reads of a document';

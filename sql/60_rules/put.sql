@@ -61,8 +61,8 @@ begin
         sql = excluded.sql, expression = excluded.expression, columns = excluded.columns, broken = null, in_force = excluded.in_force,
         changed_at = excluded.changed_at;
     if anew then
-        perform vsync_internal.prove_rule(rule, v) from vsync_internal.versions as v
-        where v.embedding = rule.embedding and v.state <> 'dropped' order by v.version;
+        rule.drifts := (select bool_or(vsync_internal.prove_rule(rule, v)) from vsync_internal.versions as v where v.embedding = rule.embedding and v.state <> 'dropped');
+        update vsync_internal.rules as r set drifts = rule.drifts where r.id = rule.id;
     end if;
     return rule;
 end

@@ -25,7 +25,7 @@ declare
     v_key text := format('(select %s from (select %s) as d)', vsync_internal.key_json(version.keys, 'd'), vsync_internal.key_list(version.keys, 'c.k%4$s as %1$I'));
 begin
     return concat_ws(', ',
-        case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''held_until'', m.held_until, '
+        case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''also'', m.also, ''held_until'', m.held_until, '
             '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.mark), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
@@ -44,9 +44,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from vsync_internal.rules as r where r.id = mark.rule_id and (r.params ->> 'force')::boolean)
+    select exists (select from vsync_internal.rules as r where (r.id = mark.rule_id or r.id = any (mark.also)) and (r.params ->> 'force')::boolean)
 $$;
-comment on function vsync_internal.is_forced(vsync_internal.marks) is 'whether the rule that refreshes a document has it embedded even where its text is the same';
+comment on function vsync_internal.is_forced(vsync_internal.marks) is 'whether a rule that refreshes a document has it embedded even where its text is the same';
 
 create function vsync_internal.rule_out(token bigint, decisions jsonb)
 returns bigint
@@ -58,6 +58,7 @@ declare
     v_version vsync_internal.versions;
     v_keys text[];
     v_stands text[];
+    v_generation bigint := nextval('vsync_internal.generation');
     v_count bigint;
 begin
     select v.* into v_version from vsync_internal.leases as l join vsync_internal.versions as v on v.id = l.version_id where l.token = rule_out.token;
@@ -89,6 +90,9 @@ begin
         verdict = case when d.current then d.verdict when m.looking or m.verdict = 'hold' then m.verdict end,
         rule_id = case when d.current then d.rule_id else m.rule_id end,
         held_until = case when d.current then coalesce(d.held_until, 'infinity') else m.held_until end,
+        decided = case when d.current then v_generation else m.decided end,
+        -- of a change that waits no more nobody is asked again
+        image = case when d.current and not m.looking then null else m.image end,
         hold_id = case when not d.current then m.hold_id when d.verdict = 'hold' then coalesce(h.id, d.waiting) end
     from decided as d left join held as h on h.key = d.key
     where m.ctid = any (array(select x.mark from decided as x)) and m.ctid = d.mark;

@@ -16,6 +16,7 @@ create table vsync_internal.rules (
     sql text not null,
     expression text,
     columns jsonb not null,
+    drifts boolean not null default false,
     in_force boolean not null default false,
     refresh_at timestamptz,
     broken text,
@@ -27,6 +28,7 @@ comment on column vsync_internal.rules.relation is 'whose rows old and new are; 
 comment on column vsync_internal.rules.sql is 'the condition as it is run: free of comments, every column written with old, new, doc, last or change';
 comment on column vsync_internal.rules.expression is 'params.expression in the same form; null where there is none';
 comment on column vsync_internal.rules.columns is 'what condition and expression read: {"old": […], "new": […], "doc": […], "last": […], "change": […]}';
+comment on column vsync_internal.rules.drifts is 'its answer may change while nothing changes that it reads of a document: it asks the time, or other tables';
 comment on column vsync_internal.rules.in_force is 'as a worker saw it last: when that changes, what the rule decided is looked at again';
 comment on column vsync_internal.rules.refresh_at is 'when action refresh marks documents next; -infinity: it begins';
 comment on column vsync_internal.rules.broken is 'why it cannot be asked any more; then it matches nothing';

@@ -20,23 +20,41 @@ $$;
 comment on function vsync_internal.row_keys(regclass) is
 'the primary key of a relation in the form of versions.keys; null where there is none, or none that can be given as JSON';
 
-create function vsync_internal.tuple_query(data name, number int)
+create function vsync_internal.tuple_query(version_id int, number int)
 returns text
 language sql
 stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select format('select array(select %s from %s as r where (%s) = (select %s) and (%s) is not null)',
         vsync_internal.key_text(d.keys, 'r', 'column'), d.relation, vsync_internal.key_list(p.keys, 'r.%2$I'),
         vsync_internal.key_values(vsync_internal.key_places(p.keys), '$1'), vsync_internal.key_list(d.keys, 'r.%2$I'))
-    from vsync_internal.versions as v
-    join vsync_internal.dependencies as d on d.version_id = v.id and d.number = tuple_query.number,
-    lateral vsync_internal.row_keys(d.relation) as p (keys)
-    where v.data = tuple_query.data
+    from vsync_internal.dependencies as d, vsync_internal.row_keys(d.relation) as p (keys)
+    where d.version_id = tuple_query.version_id and d.number = tuple_query.number
 $$;
-comment on function vsync_internal.tuple_query(name, int) is
-'SQL: what leads from the row of a dependency with primary key $1 towards the root. An owner''s function runs it with that role''s rights';
+comment on function vsync_internal.tuple_query(int, int) is 'SQL: what leads from the row of a dependency with primary key $1 towards the root';
+
+create function vsync_internal.followed(version vsync_internal.versions, number int, tuples text[])
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_page text[];
+    v_after text;
+    v_keys text[] := '{}';
+    v_most constant int := 200000;
+begin
+    while cardinality(tuples) > 0 loop
+        v_page := vsync_internal.call_delta(version.data, number, tuples, v_after, v_most, vsync_internal.ticket(version.data));
+        v_keys := v_keys || v_page;
+        exit when cardinality(v_page) < v_most;
+        v_after := v_page[v_most];
+    end loop;
+    return v_keys;
+end
+$$;
+comment on function vsync_internal.followed(vsync_internal.versions, int, text[]) is 'all keys of documents that tuples of a dependency lead to';
 
 create function vsync_internal.impact_keys(version vsync_internal.versions, numbers int[], key text)
 returns text[]
@@ -46,24 +64,11 @@ as $$
 declare
     v_number int;
     v_tuples text[];
-    v_page text[];
-    v_after text;
     v_keys text[] := '{}';
-    v_most constant int := 200000;
 begin
     foreach v_number in array numbers loop
-        v_tuples := vsync_internal.call_tuples(version.data, v_number, key, vsync_internal.ticket(version.data));
-        if v_number = 0 then
-            v_keys := v_keys || v_tuples;
-            continue;
-        end if;
-        v_after := null;
-        while cardinality(v_tuples) > 0 loop
-            v_page := vsync_internal.call_delta(version.data, v_number, v_tuples, v_after, v_most, vsync_internal.ticket(version.data));
-            v_keys := v_keys || v_page;
-            exit when cardinality(v_page) < v_most;
-            v_after := v_page[v_most];
-        end loop;
+        v_tuples := vsync_internal.call_tuples(version.data, vsync_internal.tuple_query(version.id, v_number), key, vsync_internal.ticket(version.data));
+        v_keys := v_keys || case when v_number = 0 then v_tuples else vsync_internal.followed(version, v_number, v_tuples) end;
     end loop;
     return case when cardinality(numbers) = 1 then v_keys else array(select distinct u.k from unnest(v_keys) as u (k)) end;
 end

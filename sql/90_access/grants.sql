@@ -72,16 +72,15 @@ begin
             stop_experiment}'),
             -- vsync_internal, 60_rules
             ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),
-            ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, holds, judge, put_off, record_rules,
-            refresh_by_rule, refreshes_due, rule_out, rules_asked, stat_rules, undecided}'),
+            ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, hidden_keys, holds, judge, judge_pages, put_off,
+            record_rules, refresh_by_rule, refreshes_due, rule_out, rules_asked, show_again, stat_rules, undecided}'),
             ('vsync_internal', 'vsync_admin', '{alter_rule, analyse_rule, create_rule, decide_hold, drop_rule, hold_owner, may_change_rule, may_decide, preview_rule}'),
             -- vsync_internal, 70_serve
             ('vsync_internal', 'vsync_reader', '{candidates, distance, ordering, serving_model, serving_version, stale_keys, tune}'),
             -- vsync_internal, 80_observe
             ('vsync_internal', 'vsync_reader', '{configuration, graph}'),
             ('vsync_internal', 'vsync_operator', '{audit, audit_page, doctor, estimate_recall, explain_impact, explain_row, failures, stat_capture, stat_embeddings, stat_queue,
-            stat_versions}'),
-            ('vsync_internal', 'vsync_admin', '{tuple_query}')) as a (schema, role, names)
+            stat_versions}')) as a (schema, role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names::text[]) and p.pronamespace = a.schema::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);

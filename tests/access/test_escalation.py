@@ -227,7 +227,7 @@ NOBODYS = (
     "call_missing('catalog_v1', '{1}', '')",
     "call_count('catalog_v1', '')",
     "call_hashes('catalog_v1', null, null, '')",
-    "call_tuples('catalog_v1', 0, '1', '')",
+    "call_tuples('catalog_v1', 'select null', '1', '')",
     "call_deferred()",
     "audit_compare(null, null, null, true)",
     "audit_repair(null, '{1}', '{t}', '{t}')",

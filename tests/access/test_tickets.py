@@ -17,7 +17,7 @@ _READERS = {
     "missing": "select vsync_data.catalog_v1_missing('{1,77}', %L)::text",
     "count": "select vsync_data.catalog_v1_count(%L)::text",
     "hashes": "select string_agg(h.hash::text, '') from vsync_data.catalog_v1_hashes(null, null, %L) as h",
-    "tuples": "select vsync_data.catalog_v1_tuples(0, '1', %L)::text",
+    "tuples": "select vsync_data.catalog_v1_tuples('select array_agg(title) from shop.products', null, %L)::text",
     "delta": "select vsync_data.catalog_v1_delta_1('{a}', null, 10, %L)::text",
 }
 _RENDER = "vsync_data.bait_v1_render(keys text[], ticket text) returns table (key text, content text, further jsonb)"

@@ -90,7 +90,10 @@ def test_it_has_the_functions_of_a_server_with_python(owner: Connection, db: Con
         " where p.pronamespace in ('vsync'::regnamespace, 'vsync_internal'::regnamespace)"
     )
     outside, inside = set(rows(owner, functions)), set(rows(db, functions))
-    assert inside - outside == {("vsync_internal.engine_version()",)}
+    assert inside - outside == {
+        ("vsync_internal.engine_version()",),
+        ("vsync_internal.work(interval,name,jsonb)",),
+    }
     assert outside - inside == {
         ("vsync_internal.ask(text,jsonb)",),
         ("vsync_internal.answer(text,jsonb)",),

@@ -65,7 +65,7 @@ def _rate(cluster: Cluster, session: Connection, turn: str) -> float:
         start = time.perf_counter()
         worker.execute("select vsync_internal.fold()")
         worker.commit()
-        while deciding.decide(host, 10, 1000, []):
+        while deciding.decide(host, 10, deciding.TOGETHER, []):
             worker.commit()
         while worker.execute("select vsync_internal.expand()").fetchone() != (0,):
             worker.commit()

@@ -85,6 +85,95 @@ def test_the_text_of_a_hidden_document_is_embedded_when_it_is_shown_again(shop: 
     assert value(shop, "select content from shop.catalog where id = 1") == "restricted"
 
 
+_WHILE = "(select count(*) from shop.moments as m where m.tenant = new.tenant and now() < m.until) > 0"
+
+
+@pytest.mark.parametrize(
+    ("condition", "drifts"),
+    [
+        ("new.hidden = 'x' and lower(doc.content) = 'y'", False),
+        ("doc.price * 2 > 1 or abs(doc.price) > 3", False),
+        ("new.shown_at > now()", True),
+        ("new.shown_at > localtimestamp", True),
+        ("new.shown_at::date = current_date", True),
+        ("new.shown_at > 'tomorrow'::timestamptz", True),
+        ("shop.is_open(doc.id)", True),
+        ("shop.is_even(doc.id)", False),
+        ("exists (select from shop.moments as m where m.tenant = doc.tenant)", True),
+    ],
+)
+def test_what_may_end_by_itself_is_known_when_the_rule_is_made(shop: Connection, condition: str, drifts: bool) -> None:
+    shop.execute("alter table shop.products add shown_at timestamptz, add price int")
+    shop.execute("create table shop.moments (tenant text)")
+    for name, volatility in (("is_open", "stable"), ("is_even", "immutable")):
+        body = f"returns boolean language sql {volatility} as 'select $1 % 2 = 0'"
+        run(shop, f"create function shop.{name}(int) {body}")
+    shop.execute("select vsync.drop_embedding('catalog')")
+    declare(shop, document="select id, title as content, tenant, price from shop.products")
+    exclude(shop, "rule", condition, params='{"subqueries": true}' if "select" in condition else "{}")
+    assert value(shop, "select drifts from vsync_internal.rules") is drifts
+
+
+def let_a_minute_pass(db: Connection) -> None:
+    run(db, "update vsync_internal.progress set hidden_at = hidden_at - interval '1 minute'")
+
+
+@pytest.mark.parametrize("condition", ["new.shown_at > now()", _WHILE])
+def test_what_changed_while_time_hid_it_is_embedded_when_time_shows_it(shop: Connection, condition: str) -> None:
+    shop.execute("alter table shop.products add shown_at timestamptz")
+    shop.execute("create table shop.moments (tenant text, until timestamptz)")
+    exclude(shop, "embargo", condition, params=f'{{"subqueries": {str("select" in condition).lower()}}}')
+    soon = "clock_timestamp() + interval '3 s'"
+    run(shop, f"update shop.products set title = 'news', tenant = 'b', shown_at = {soon} where id < 3")
+    run(shop, f"insert into shop.moments values ('b', {soon})")
+    shop.execute("update shop.products set title = 'never', shown_at = 'infinity', tenant = 'c' where id = 3")
+    shop.execute("insert into shop.moments values ('c', 'infinity')")
+    work(shop)
+    assert seen(shop) == [4, 5]
+    let_a_minute_pass(shop)
+    before = sent(shop)
+    work(shop)
+    held = "select key from vsync_internal.marks where verdict = 'exclude' order by key"
+    assert (sent(shop), rows(shop, held)) == (before, [("1",), ("2",), ("3",)])
+    asked = value(shop, "select asked from vsync.stat_rules")
+    shop.execute("select pg_sleep(3)")
+    assert seen(shop) == [1, 2, 4, 5]
+    assert value(shop, "select content from shop.catalog where id = 1") == "product 1"
+    work(shop)
+    assert rows(shop, held) == [("1",), ("2",), ("3",)]
+    let_a_minute_pass(shop)
+    work(shop)
+    assert rows(shop, held) == [("3",)]
+    assert rows(shop, "select content from shop.catalog where id < 3") == [("news",), ("news",)]
+    assert value(shop, "select asked from vsync.stat_rules") == asked + 2
+
+
+def test_hidden_documents_are_looked_at_in_pages(shop: Connection) -> None:
+    exclude(shop, "embargo", "doc.id > 0 and now() > '2001-01-01'")
+    shop.execute("update shop.products set title = 'changed'")
+    work(shop)
+    let_a_minute_pass(shop)
+    pages = [rows(shop, "select keys from vsync_internal.hidden_keys(2)") for _ in range(4)]
+    assert pages == [[(["1", "2"],)], [(["3", "4"],)], [(["5"],)], []]
+
+
+@pytest.mark.parametrize("body", ["perform pg_sleep(60);", "raise query_canceled;", "raise 'no';"])
+def test_a_condition_that_fails_when_it_is_looked_at_stops_no_worker(shop: Connection, body: str) -> None:
+    shop.execute("select vsync.configure('rule_timeout_ms', '200')")
+    shop.execute("create table shop.state (bad boolean); insert into shop.state values (false)")
+    function = f"begin if (select s.bad from shop.state as s) then {body} end if; return true; end"
+    run(shop, f"create function shop.fails(int) returns boolean language plpgsql stable as $${function}$$")
+    exclude(shop, "slow", "shop.fails(doc.id)")
+    shop.execute("update shop.products set title = 'changed' where id = 1")
+    work(shop)
+    assert rows(shop, "select verdict from vsync_internal.marks") == [("exclude",)]
+    shop.execute("update shop.state set bad = true")
+    let_a_minute_pass(shop)
+    work(shop)
+    assert rows(shop, "select verdict from vsync_internal.marks") == []
+    assert value(shop, "select content from vsync_data.catalog_v1 where id = 1") == "changed"
+
+
 def test_rules_come_and_go(shop: Connection) -> None:
     exclude(shop, "a", "doc.id = 1")
     exclude(shop, "b", "new.id = 2")

@@ -61,6 +61,24 @@ def test_a_preview_counts_samples_and_prices_and_changes_nothing(shop: Connectio
     assert value(shop, "show timezone") == value(shop, "select reset_val from pg_settings where name = 'TimeZone'")
 
 
+def test_a_preview_of_a_rule_on_a_dependency_tells_the_documents(shop: Connection) -> None:
+    shop.execute("insert into shop.categories values (2, 'two'), (7, 'empty')")
+    shop.execute("insert into shop.products values (4, 'product 4', 'x', 'a', 1)")
+    work(shop)
+    shop.execute("update shop.products set title = 'longer title' where id = 4")
+    on_categories = '{"relation": "shop.categories"}'
+    documents, matching, sample, texts, tokens, summary = preview(shop, "new.name <> 'two'", "skip", on_categories)
+    assert (documents, matching, sample, texts, tokens) == (4, 2, [{"id": 1}, {"id": 4}], 1, 3)
+    assert summary.startswith("holds for 2 rows of shop.categories, which lead to 2 of 4 documents; 1 of their texts")
+    assert preview(shop, "old.name = new.name and change.op = 'update'", "hold", on_categories)[1] == 3
+    assert preview(shop, "new.id > 5", "skip", on_categories)[:3] == (4, 0, [])
+    first = '{"relation": "shop.categories", "expression": "nullif(new.id, 1)"}'
+    assert preview(shop, "true", "prioritize", first)[1:3] == (1, [{"id": 2}])
+    over = '{"relation": "shop.categories", "over": 100}'
+    assert preview(shop, "true", "hold", over)[5].endswith("only of a change that leads to more than 100 documents")
+    assert "before a yes, about 3 tokens; only of" in preview(shop, "true", "hold", '{"over": 100}')[5]
+
+
 def test_a_preview_refuses_what_creation_refuses(shop: Connection) -> None:
     refused(lambda: preview(shop, "random() < 1", "skip"), "VS601")
     refused(lambda: preview(shop, "doc.prize < 1", "skip"), "VS602")

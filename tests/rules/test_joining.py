@@ -110,6 +110,43 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
     assert marks(shelf) == []
 
 
+@pytest.mark.parametrize("first", ["hold", None])
+def test_a_plain_change_below_a_hold_comes_to_light_when_that_ends(shelf: Connection, first: str | None) -> None:
+    for note in (first, None if first else "hold"):
+        change(shelf, note, f"changed {note}")
+        fold(shelf)
+        decide(shelf)
+    rule(shelf, "none_else", "new.note = 'hold'", "skip", priority=1)
+    run(shelf, "select vsync.drop_rule('by_hold')")
+    work(shelf)
+    assert text(shelf, 1) == f"changed {None if first else 'hold'} in two"
+    assert marks(shelf) == []
+
+
+def test_a_change_of_a_dependency_is_decided_again_before_it_is_followed(shelf: Connection) -> None:
+    rule(shelf, "sections", "new.name = 'uno'", "hold", '{"relation": "shelf.sections"}')
+    work(shelf)
+    run(shelf, "update shelf.sections set name = 'uno' where id = 1")
+    fold(shelf)
+    assert decide(shelf) == 1
+    run(shelf, "select vsync.drop_rule('sections')")
+    while value(shelf, "select vsync_internal.attend_rules()"):
+        pass
+    assert value(shelf, "select count(*) from vsync_internal.rule_turns") == 0
+    work(shelf)
+    assert text(shelf, 2) == "article 2 in uno"
+    assert marks(shelf) == []
+
+
+def test_two_refreshes_at_once_are_both_remembered(shelf: Connection) -> None:
+    tokens = "select array_agg(token order by id) from vsync_data.found_v1"
+    for number in (1, 2):
+        rule(shelf, f"refresh_{number}", f"doc.id = {number}", "refresh", '{"force": true}')
+    before = value(shelf, tokens)
+    work(shelf)
+    assert [a != b for a, b in zip(before, value(shelf, tokens), strict=True)] == [True, True, False, False]
+
+
 def test_two_workers_decide_on_different_pages(shelf: Connection, connect: Connect) -> None:
     first = connect(autocommit=False)
     change(shelf, "skip", "changed")

@@ -3,6 +3,7 @@
 from tests.mutants.table.mutation import Mutation
 
 _JOINING = "rules/test_joining.py::"
+_MOMENTS = "rules/test_moments.py::"
 
 RULES = (
     Mutation(
@@ -43,7 +44,7 @@ RULES = (
     Mutation(
         "rules: nobody waits for those who asked the old ones",
         _JOINING + "test_a_rule_waits_for_those_who_asked_it_as_it_was",
-        "begin_turn",
+        "begin_turns",
         "perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));",
         "",
     ),
@@ -88,5 +89,61 @@ RULES = (
         "excluded_keys",
         "if vsync_internal.excluding(v_version.embedding) <> '{}' then",
         "if false then",
+    ),
+    Mutation(
+        "rules: a worker sleeps past the moment at which a rule ends",
+        _MOMENTS + "test_a_worker_that_sleeps_its_longest_is_there_in_time[_ends]",
+        "falls_due_at",
+        "array[r.valid_from, r.valid_until, r.refresh_at]",
+        "array[r.valid_from, r.refresh_at]",
+    ),
+    Mutation(
+        "rules: a worker sleeps past what falls due",
+        _MOMENTS + "test_a_worker_that_sleeps_its_longest_is_there_in_time[_falls_due]",
+        "falls_due_at",
+        "m.due_at > now() and",
+        "false and",
+    ),
+    Mutation(
+        "rules: lines are drawn a rule at a time",
+        _MOMENTS + "test_five_rules_at_once_have_each_document_decided_once",
+        "begin_turns",
+        "where t.generation is null;",
+        "where t.id = (select min(o.id) from vsync_internal.rule_turns as o where o.generation is null);",
+    ),
+    Mutation(
+        "rules: what the new rules decided is decided again",
+        _MOMENTS + "test_what_was_decided_by_the_new_rules_is_not_decided_again",
+        "decide",
+        "d.held_until, v_generation, d.priority",
+        "d.held_until, c.generation, d.priority",
+    ),
+    Mutation(
+        "rules: a change that comes meanwhile keeps what a dropped rule held",
+        _MOMENTS + "test_a_change_that_comes_while_a_turn_is_followed_does_not_keep_what_a_dropped_rule_held",
+        "mark",
+        "when k.keeps then m.decided else excluded.decided end",
+        "else excluded.generation end",
+    ),
+    Mutation(
+        "rules: what time shows again is not looked at",
+        "rules/test_exclude.py::test_what_changed_while_time_hid_it_is_embedded_when_time_shows_it",
+        "hidden_keys",
+        "p.hidden_at <= now() - interval '1 minute'",
+        "false",
+    ),
+    Mutation(
+        "rules: a condition that asks the time is taken for one that does not",
+        "rules/test_exclude.py::test_what_may_end_by_itself_is_known_when_the_rule_is_made",
+        "prove_rule",
+        "return v_catalog -> 'session_values' <> '[]' or",
+        "return",
+    ),
+    Mutation(
+        "rules: a plain change below a hold is forgotten",
+        "rules/test_joining.py::test_a_plain_change_below_a_hold_comes_to_light_when_that_ends",
+        "decide_again",
+        "where not c.image ? 'plain'",
+        "where true",
     ),
 )
