@@ -31,12 +31,12 @@
 \ir 30_queue/claim.sql
 \ir 40_refresh/ticket.sql
 \ir 40_refresh/sandbox.sql
+\ir 60_rules/judge.sql
 \ir 60_rules/decide.sql
 \ir 60_rules/waiting.sql
 \ir 60_rules/holds.sql
 \ir 60_rules/turns.sql
 \ir 60_rules/record.sql
-\ir 60_rules/judge.sql
 \ir 60_rules/rule_out.sql
 \ir 60_rules/hidden.sql
 \ir 40_refresh/render.sql

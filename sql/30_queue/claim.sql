@@ -34,9 +34,8 @@ begin
     if exists (select from vsync_internal.marks as m where m.version_id = claim.version_id and m.due_at <= now()) then
         update vsync_internal.marks as m set due_at = null,
             verdict = case when m.verdict = 'defer' and m.held_until <= clock_timestamp() then null else m.verdict end
-        from (select w.key from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= clock_timestamp()
-            order by w.key for update skip locked) as w
-        where m.version_id = claim.version_id and m.key = w.key;
+        where m.ctid = any (array(select w.ctid from vsync_internal.marks as w where w.version_id = claim.version_id and w.due_at <= now()
+            order by w.key for update skip locked));
     end if;
     -- what a worker was lost over stands apart, in ever smaller groups, until it stands alone
     select m.losses into v_losses from vsync_internal.marks as m

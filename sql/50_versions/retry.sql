@@ -25,10 +25,9 @@ declare
 begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = v_embedding.name order by v.id loop
         update vsync_internal.marks as m set due_at = null, attempts = 0
-        from (select w.key from vsync_internal.marks as w
+        where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
             where w.version_id = v_version.id and w.attempts > 0
-                and (retry.key is null or w.key = vsync_internal.key_of(v_version.keys, retry.key)) order by w.key for update) as w
-        where m.version_id = v_version.id and m.key = w.key;
+                and (retry.key is null or w.key = vsync_internal.key_of(v_version.keys, retry.key)) order by w.key for update));
         get diagnostics v_found = row_count;
         v_count := v_count + v_found;
         update vsync_internal.progress as p set retry_at = null where p.version_id = v_version.id and p.retry_at is not null;

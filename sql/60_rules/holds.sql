@@ -136,8 +136,8 @@ begin
     update vsync_internal.marks as m
     set verdict = v_hold.state, hold_id = null,
         due_at = case when v_hold.state = 'rejected' then m.due_at end, held_until = case when v_hold.state = 'rejected' then m.held_until end
-    from (select w.version_id, w.key from vsync_internal.marks as w where w.hold_id = v_hold.id and w.token is null order by w.version_id, w.key limit max_keys for update) as w
-    where m.version_id = w.version_id and m.key = w.key and m.verdict = 'hold';
+    where m.verdict = 'hold' and m.ctid = any (array(
+        select w.ctid from vsync_internal.marks as w where w.hold_id = v_hold.id and w.token is null order by w.version_id, w.key limit max_keys for update));
     get diagnostics v_count = row_count;
     update vsync_internal.holds as h set settled = true
     where h.id = v_hold.id and not exists (select from vsync_internal.marks as m where m.hold_id = v_hold.id);

@@ -80,4 +80,4 @@ def _timed(clock: Clock) -> Generator[None]:
 
 
 def _counted(clock: Clock, stage: str, call: Callable[..., T]) -> Callable[..., T]:
-    return lambda *given: clock.time(stage, lambda: call(*given))
+    return lambda *given, **named: clock.time(stage, lambda: call(*given, **named))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fix_cluster import Connection
 from tests.bench import __main__ as bench
-from tests.bench import compare, page, results
+from tests.bench import compare, page, results, stages
 from tests.bench.measure import Figure
 from tests.bench.results import Results, Run
 
@@ -76,6 +77,17 @@ def test_a_benchmark_replaces_its_own_figures_only(tmp_path: Path, monkeypatch: 
     assert after.runs["one"].figures == [replace(RATE, value=200)]
     assert after.runs["one"].at > "2026-01-01 00:00"
     assert after.machine == known.machine
+
+
+def test_the_stages_of_a_drain_are_timed(dsn: str, db: Connection, tiny_model: Path):
+    db.execute("create table texts (id int primary key, body text)")
+    db.execute("insert into texts values (1, 'one'), (2, 'two')")
+    db.execute("select vsync.register_model('tiny', %s)", [f"file://{tiny_model}"])
+    db.execute("select vsync.create_embedding('found', 'select id, body as content from texts', 'tiny')")
+    spent, total = stages.drain(dsn)
+    assert db.execute("select count(*) from found").fetchone() == (2,)
+    assert {"fold", "claim", "render", "tokenise", "infer", "publish", "index", "commit"} <= spent.keys()
+    assert 0 < sum(spent.values()) <= total
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]):
