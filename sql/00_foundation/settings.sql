@@ -24,12 +24,14 @@ comment on view vsync.settings is 'settings of the installation and their defaul
 
 create function vsync_internal.setting(name text)
 returns bigint
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select s.value::bigint from vsync.settings as s where s.name = setting.name
+begin
+    return (select s.value::bigint from vsync.settings as s where s.name = setting.name);
+end
 $$;
 comment on function vsync_internal.setting(text) is 'the value in force of one setting';
 

@@ -207,13 +207,17 @@ comment on function vsync_internal.wal_drop() is 'drops slot and publication onc
 
 create function vsync_internal.wal_ready(version_id int)
 returns boolean
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select e.capture <> 'wal' or exists (select from vsync_internal.wal_state as w where w.ready)
-    from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
-    where v.id = wal_ready.version_id
+#variable_conflict use_column
+begin
+    return (
+        select e.capture <> 'wal' or exists (select from vsync_internal.wal_state as w where w.ready)
+        from vsync_internal.versions as v join vsync_internal.embeddings as e on e.name = v.embedding
+        where v.id = wal_ready.version_id);
+end
 $$;
 comment on function vsync_internal.wal_ready(int) is 'whether a version''s backfill may begin: under capture wal only once there is a slot';

@@ -29,18 +29,22 @@ comment on function vsync_internal.wal_begin(bigint, bigint) is
 
 create function vsync_internal.wal_feeds()
 returns table (relation bigint, feed_id int, keys text[], columns text[], images text[], json text[], by_row boolean)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select l.relid::bigint, f.id, k.columns, f.columns::text[], f.images::text[],
         array(select a.attname::text from pg_attribute as a
             where a.attrelid = f.relation and a.attname = any (f.images) and a.atttypid in ('json'::regtype, 'jsonb'::regtype)),
         k.columns = array(select p ->> 'column' from jsonb_array_elements(vsync_internal.primary_key(f.relation)) with ordinality as u (p, i) order by i)
     from vsync_internal.feeds as f cross join lateral vsync_internal.leaves(f.relation) as l (relid),
         lateral (select array(select k ->> 'column' from jsonb_array_elements(f.keys) with ordinality as u (k, i) order by i)) as k (columns)
-    where f.capture = 'wal'
+    where f.capture = 'wal';
+end
 $$;
 comment on function vsync_internal.wal_feeds() is
 'what of a table''s changes goes into the log, a row a table and feed; of a partitioned one for each partition. images: columns whose values go along, json: those
@@ -183,13 +187,16 @@ comment on function vsync_internal.wal_target() is
 
 create function vsync_internal.wal_reached(target bigint, seen bigint, eager boolean default false)
 returns boolean
-language sql
+language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select case vsync_internal.wal_duty(seen, eager)
+#variable_conflict use_column
+begin
+    return case vsync_internal.wal_duty(seen, eager)
         when 'none' then true when 'drop' then true when 'wait' then true when 'make' then false
-        else (select greatest(w.read_lsn, '0/0'::pg_lsn + seen) >= '0/0'::pg_lsn + target from vsync_internal.wal_state as w) end
+        else (select greatest(w.read_lsn, '0/0'::pg_lsn + seen) >= '0/0'::pg_lsn + target from vsync_internal.wal_state as w) end;
+end
 $$;
 comment on function vsync_internal.wal_reached(bigint, bigint, boolean) is 'whether the slot was read up to a position, or cannot be for now';

@@ -3,9 +3,13 @@
 create function vsync_internal.mark(
     version_id int, keys text[], generation bigint, captured_at timestamptz, lane int default 0, decisions vsync_internal.decision[] default null)
 returns bigint
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+declare
+    v_count bigint;
+begin
     -- in key order, as every statement that locks several marks
     with marked as (
         insert into vsync_internal.marks as m (version_id, key, generation, since, lane, captured_at,
@@ -53,7 +57,9 @@ as $$
                         when m.verdict = 'refresh' then k.keeps
                         else m.strength = 4 and (excluded.strength = 3 or m.image::jsonb ? 'plain') end is true as plain) as p)
         returning 1)
-    select count(*) from marked
+    select count(*) into v_count from marked;
+    return v_count;
+end
 $$;
 comment on function vsync_internal.mark(int, text[], bigint, timestamptz, int, vsync_internal.decision[]) is
 'marks keys as possibly stale, with what rules decided of each where they were asked; a change revives what was parked and leaves a claim in place';

@@ -1,15 +1,19 @@
 create function vsync_internal.owned(version_id int, keys text[], token bigint)
 returns table (mark tid, key text, captured_at timestamptz)
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     -- One by one from the index: a queue is often empty when its statistics are taken, and full when they are used. In key order, as every
     -- statement that locks several marks.
     select m.mark, k.key, m.captured_at
     from (select distinct u.key collate "C" as key from unnest(owned.keys) as u (key) order by 1) as k
     cross join lateral (
         select w.ctid as mark, w.captured_at from vsync_internal.marks as w
-        where w.version_id = owned.version_id and w.key = k.key and w.token = owned.token for update) as m
+        where w.version_id = owned.version_id and w.key = k.key and w.token = owned.token for update) as m;
+end
 $$;
 comment on function vsync_internal.owned(int, text[], bigint) is 'those of some keys that a claim still owns, and where their marks are, which it locks';
 

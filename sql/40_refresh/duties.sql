@@ -41,14 +41,17 @@ are emptied first. Returns whether it did';
 
 create function vsync_internal.falls_due_at(version vsync_internal.versions)
 returns timestamptz
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select least(
+#variable_conflict use_column
+begin
+    return least(
         (select min(m.due_at) from vsync_internal.marks as m where m.version_id = version.id and m.due_at > now() and m.due_at < 'infinity'),
         (select min(u.at) from vsync_internal.rules as r, unnest(array[r.valid_from, r.valid_until, r.refresh_at]) as u (at)
-            where r.embedding = version.embedding and r.enabled and u.at > now() and u.at < 'infinity'))
+            where r.embedding = version.embedding and r.enabled and u.at > now() and u.at < 'infinity'));
+end
 $$;
 comment on function vsync_internal.falls_due_at(vsync_internal.versions) is
 'when, after now, what waits for its time is due, a rule begins or ends, or its schedule comes round; null: never';
@@ -56,11 +59,14 @@ comment on function vsync_internal.falls_due_at(vsync_internal.versions) is
 create function vsync_internal.duties(embedding name default null)
 returns table (version_id int, model_id int, model_spec jsonb, chunk jsonb, fresh boolean, backlog boolean, backfilling boolean, wants_index boolean,
     falls_due_in float8)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select v.id, v.model_id, m.spec, v.chunk,
         exists (select from vsync_internal.marks as q where q.version_id = v.id and q.lane = 0 and q.due_at is null and q.token is null)
             or exists (select from vsync_internal.marks as q where q.version_id = v.id and q.due_at <= now()),
@@ -72,19 +78,22 @@ as $$
     join vsync_internal.models as m on m.id = v.model_id
     where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and vsync_internal.is_due(p.retry_at)
         and (duties.embedding is null or v.embedding = duties.embedding)
-    order by v.state = 'active' desc, v.id
+    order by v.state = 'active' desc, v.id;
+end
 $$;
 comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs three index probes.
 falls_due_in: seconds until something of it is due by time alone, null where nothing will be';
 
 create function vsync_internal.outstanding(upto bigint, embedding name default null)
 returns boolean
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
+#variable_conflict use_column
+begin
+    return exists (
         select from vsync_internal.versions as v
         join vsync_internal.progress as p on p.version_id = v.id
         where v.state <> 'dropped' and v.following and not v.paused and p.broken is null and vsync_internal.is_due(p.retry_at)
@@ -93,31 +102,39 @@ as $$
                 or exists (select from vsync_internal.pages as g where g.version_id = v.id and g.generation <= upto
                     and vsync_internal.is_due(g.retry_at))
                 or exists (select from vsync_internal.marks as m where m.version_id = v.id and m.since <= upto
-                    and (m.due_at is null or m.attempts = 0 and m.due_at is distinct from m.held_until or m.due_at <= clock_timestamp()))))
+                    and (m.due_at is null or m.attempts = 0 and m.due_at is distinct from m.held_until or m.due_at <= clock_timestamp()))));
+end
 $$;
 comment on function vsync_internal.outstanding(bigint, name) is 'whether work up to a generation is left, other workers'' claims included; failures waiting for their next attempt and what rules hold back are not';
 
 create function vsync_internal.folded_since(snapshot pg_snapshot)
 returns boolean
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select not exists (
+#variable_conflict use_column
+begin
+    return not exists (
         select from vsync_internal.log as l
         where pg_visible_in_snapshot(l.xid, folded_since.snapshot)
             and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false))
         and not exists (select from vsync_internal.rule_turns)
-        and not exists (select from vsync_internal.holds as h where not h.settled and h.state <> 'waiting')
+        and not exists (select from vsync_internal.holds as h where not h.settled and h.state <> 'waiting');
+end
 $$;
 comment on function vsync_internal.folded_since(pg_snapshot) is 'whether every change visible in the snapshot has been folded, and what changed of rules and holds has been followed';
 
 create function vsync_internal.watermark()
 returns bigint
-language sql
+language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-as $$ select nextval('vsync_internal.generation') $$;
+as $$
+begin
+    return nextval('vsync_internal.generation');
+end
+$$;
 comment on function vsync_internal.watermark() is 'a generation above every one given so far';

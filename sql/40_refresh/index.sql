@@ -32,23 +32,29 @@ comment on function vsync_internal.index_ddl(vsync_internal.versions, text, bool
 
 create function vsync_internal.has_index(version vsync_internal.versions)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', version.data || '_ann')) and i.indisvalid)
+#variable_conflict use_column
+begin
+    return exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', version.data || '_ann')) and i.indisvalid);
+end
 $$;
 comment on function vsync_internal.has_index(vsync_internal.versions) is 'whether a version''s vector index is there and whole';
 
 create function vsync_internal.wants_index(version vsync_internal.versions)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select version.index ->> 'type' <> 'none' and not vsync_internal.has_index(version)
+#variable_conflict use_column
+begin
+    return version.index ->> 'type' <> 'none' and not vsync_internal.has_index(version)
         and exists (select from vsync_internal.progress as p where p.version_id = version.id and p.phase = 'done' and p.broken is null)
-        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 2 and m.attempts = 0)
+        and not exists (select from vsync_internal.marks as m where m.version_id = version.id and m.lane = 2 and m.attempts = 0);
+end
 $$;
 comment on function vsync_internal.wants_index(vsync_internal.versions) is
 'true once the first backlog is worked off: later changes do not put it off';

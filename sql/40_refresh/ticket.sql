@@ -10,13 +10,17 @@ values (pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) operator(pg_catalog.|
 
 create function vsync_internal.ticket(data name)
 returns text
-language sql
+language plpgsql
 stable
 parallel restricted
 set search_path = pg_catalog, pg_temp
 as $$
-    select encode(sha256(s.value || convert_to(format('%s %s %s', pg_backend_pid(), extract(epoch from now()), data), 'UTF8')), 'hex')
-    from vsync_internal.secret as s
+#variable_conflict use_column
+begin
+    return (
+        select encode(sha256(s.value || convert_to(format('%s %s %s', pg_backend_pid(), extract(epoch from now()), data), 'UTF8')), 'hex')
+        from vsync_internal.secret as s);
+end
 $$;
 comment on function vsync_internal.ticket(name) is
 'what opens the readers of one version, in this session until the transaction ends. Granted to nobody';

@@ -21,41 +21,52 @@ comment on function vsync_internal.key_text(jsonb, text, text) is 'SQL: the key 
 
 create function vsync_internal.key_values(keys jsonb, source text)
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format(
-        case when builtin then '(%1$s)::%2$s as %3$I'
-        else '(select x.v from pg_catalog.json_to_record(pg_catalog.json_build_object(''v'', %1$s)) as x (v %2$s)) as %3$I' end,
-        part, type, output), ', ' order by i)
-    from (
-        select case when jsonb_array_length(keys) = 1 then source
-            else format('(%s::pg_catalog.jsonb ->> %s)', source, i - 1) end as part,
-            k ->> 'type' as type, k ->> 'output' as output, (k ->> 'builtin')::boolean as builtin, i
-        from jsonb_array_elements(keys) with ordinality as e (k, i)) as s
+#variable_conflict use_column
+begin
+    return (
+        select string_agg(format(
+            case when builtin then '(%1$s)::%2$s as %3$I'
+            else '(select x.v from pg_catalog.json_to_record(pg_catalog.json_build_object(''v'', %1$s)) as x (v %2$s)) as %3$I' end,
+            part, type, output), ', ' order by i)
+        from (
+            select case when jsonb_array_length(keys) = 1 then source
+                else format('(%s::pg_catalog.jsonb ->> %s)', source, i - 1) end as part,
+                k ->> 'type' as type, k ->> 'output' as output, (k ->> 'builtin')::boolean as builtin, i
+            from jsonb_array_elements(keys) with ordinality as e (k, i)) as s);
+end
 $$;
 comment on function vsync_internal.key_values(jsonb, text) is 'SQL: select list that turns a key text back into typed key columns';
 
 create function vsync_internal.key_list(keys jsonb, template text, separator text default ', ')
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format(template, k ->> 'output', k ->> 'column', k ->> 'type', i), separator order by i)
-    from jsonb_array_elements(keys) with ordinality as e (k, i)
+#variable_conflict use_column
+begin
+    return (
+        select string_agg(format(template, k ->> 'output', k ->> 'column', k ->> 'type', i), separator order by i)
+        from jsonb_array_elements(keys) with ordinality as e (k, i));
+end
 $$;
 comment on function vsync_internal.key_list(jsonb, text, text) is
 'SQL: a template of format() for each key column: 1 output name, 2 column of the root, 3 type, 4 place from 1';
 
 create function vsync_internal.key_places(keys jsonb)
 returns jsonb
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_agg(k || jsonb_build_object('output', 'k' || i) order by i) from jsonb_array_elements(keys) with ordinality as e (k, i)
+#variable_conflict use_column
+begin
+    return (select jsonb_agg(k || jsonb_build_object('output', 'k' || i) order by i) from jsonb_array_elements(keys) with ordinality as e (k, i));
+end
 $$;
 comment on function vsync_internal.key_places(jsonb) is 'the same key with outputs k1, k2 …: names that a query can have beside its own';
 

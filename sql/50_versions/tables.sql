@@ -95,10 +95,14 @@ comment on column vsync_internal.progress.rate is 'documents finished a second a
 
 create function vsync_internal.rate(rate float8, since timestamptz, done bigint, upto timestamptz)
 returns float8
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
-as $$ select rate * exp(least(0, extract(epoch from since - upto)) / 20) + coalesce(done, 0) / 20.0 $$;
+as $$
+begin
+    return rate * exp(least(0, extract(epoch from since - upto)) / 20) + coalesce(done, 0) / 20.0;
+end
+$$;
 comment on function vsync_internal.rate(float8, timestamptz, bigint, timestamptz) is
 'a mean of documents finished a second in which what is 20 seconds old weighs a third; done: finished just now';
 

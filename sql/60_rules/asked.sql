@@ -1,16 +1,20 @@
 create function vsync_internal.asked_dependencies()
 returns table (version_id int, number int, counts boolean)
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select d.version_id, d.number, bool_or(r.params ? 'over' or r.columns -> 'change' ? 'documents')
     from vsync_internal.rules as r
     join vsync_internal.embeddings as e on e.name = r.embedding
     join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped'
     join vsync_internal.dependencies as d on d.version_id = v.id and vsync_internal.asks(r, d.relation, e.root)
     where r.broken is null and vsync_internal.is_in_force(r)
-    group by d.version_id, d.number
+    group by d.version_id, d.number;
+end
 $$;
 comment on function vsync_internal.asked_dependencies() is
 'tables of documents about whose changes rules have to be asked. counts: they ask how many documents a change leads to';

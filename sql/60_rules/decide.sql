@@ -53,12 +53,16 @@ comment on function vsync_internal.page_cases(bigint[], int, int, boolean) is
 
 create function vsync_internal.judge_pages(version_id int, rule_ids int[], page_ids bigint[], first int, beyond int)
 returns table (place int, rules int[], numbers float8[])
-language sql
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select j.place, j.rules, j.numbers from vsync_internal.judge(version_id, rule_ids, vsync_internal.page_cases(page_ids, first, beyond,
-        exists (select from vsync_internal.rules as r where r.id = any (rule_ids) and r.columns -> 'change' <> '[]'))) as j
+        exists (select from vsync_internal.rules as r where r.id = any (rule_ids) and r.columns -> 'change' <> '[]'))) as j;
+end
 $$;
 comment on function vsync_internal.judge_pages(int, int[], bigint[], int, int) is 'asks rules of the changes of pages, see judge() and page_cases()';
 

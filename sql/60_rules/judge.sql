@@ -90,14 +90,18 @@ any holds, with the rules, in the order given, and the numbers of those that hav
 
 create function vsync_internal.time_zone()
 returns text
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(
-        (select substr(c.setting, strpos(c.setting, '=') + 1) from pg_db_role_setting as s, unnest(s.setconfig) as c (setting)
-            where s.setrole = 0 and s.setdatabase = (select d.oid from pg_database as d where d.datname = current_database())
-                and lower(split_part(c.setting, '=', 1)) = 'timezone'),
-        (select s.reset_val from pg_settings as s where s.name = 'TimeZone'))
+#variable_conflict use_column
+begin
+    return (
+        select coalesce(
+            (select substr(c.setting, strpos(c.setting, '=') + 1) from pg_db_role_setting as s, unnest(s.setconfig) as c (setting)
+                where s.setrole = 0 and s.setdatabase = (select d.oid from pg_database as d where d.datname = current_database())
+                    and lower(split_part(c.setting, '=', 1)) = 'timezone'),
+            (select s.reset_val from pg_settings as s where s.name = 'TimeZone')));
+end
 $$;
 comment on function vsync_internal.time_zone() is 'the database''s time zone, whatever the session has set: what localtime and times of day mean in rules';

@@ -3,14 +3,18 @@ comment on type vsync_internal.rendered is 'a document whose text differs from w
 
 create function vsync_internal.document_reads(embedding name)
 returns text[]
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when count(*) > 0 then coalesce(array_agg(distinct n.name || case when n.columns ? 'content' then '.content' else '' end)
-        filter (where n.columns <> '[]'), '{}') end
-    from vsync_internal.rules as r cross join jsonb_each(r.columns) as n (name, columns)
-    where r.embedding = document_reads.embedding and r.stage = 'document' and r.broken is null and vsync_internal.is_in_force(r)
+#variable_conflict use_column
+begin
+    return (
+        select case when count(*) > 0 then coalesce(array_agg(distinct n.name || case when n.columns ? 'content' then '.content' else '' end)
+            filter (where n.columns <> '[]'), '{}') end
+        from vsync_internal.rules as r cross join jsonb_each(r.columns) as n (name, columns)
+        where r.embedding = document_reads.embedding and r.stage = 'document' and r.broken is null and vsync_internal.is_in_force(r));
+end
 $$;
 comment on function vsync_internal.document_reads(name) is
 'what the rules of stage document read: doc or doc.content, last or last.content …; null where there are no such rules';

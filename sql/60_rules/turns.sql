@@ -85,10 +85,13 @@ to do now';
 
 create function vsync_internal.turned(embedding name)
 returns table (rule_id int, generation bigint)
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select u.rule_id, max(t.generation)
     from vsync_internal.rule_turns as t
     cross join lateral (
@@ -98,7 +101,8 @@ as $$
             and (l.priority < r.priority or l.priority = r.priority and l.name collate "C" > r.name collate "C")
         where t.begins and r.id = t.rule_id) as u (rule_id)
     where t.embedding = turned.embedding and t.generation is not null
-    group by u.rule_id
+    group by u.rule_id;
+end
 $$;
 comment on function vsync_internal.turned(name) is 'rules of an embedding whose decisions of before a generation are looked at again';
 
@@ -168,13 +172,17 @@ turns of rules when that is done. Returns how much it did';
 
 create function vsync_internal.refreshes_due()
 returns table (id int, params jsonb, delay float8)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select r.id, r.params, extract(epoch from (now() + (r.params ->> 'every')::interval) - now())::float8
-    from vsync_internal.rules as r where r.action = 'refresh' and r.refresh_at <= clock_timestamp() and r.broken is null and vsync_internal.is_in_force(r)
+    from vsync_internal.rules as r where r.action = 'refresh' and r.refresh_at <= clock_timestamp() and r.broken is null and vsync_internal.is_in_force(r);
+end
 $$;
 comment on function vsync_internal.refreshes_due() is 'rules of action refresh that begin, or whose schedule has come round. delay: seconds of params.every';
 
