@@ -6,6 +6,7 @@ from pathlib import Path
 from chaos.journal import Journal
 from chaos.verdict import Verdict, judge
 from fix_cluster import Connection
+from races.steps import scalar, wait_until
 
 
 class Battery:
@@ -26,6 +27,8 @@ class Battery:
     def rest(self, session: Connection, *, parked: frozenset[int] = frozenset()) -> None:
         """Work off, compare everything with the journal: nothing may be wrong."""
         session.execute("call vsync.work()")
+        # a worker beside may have settled its documents and not ended its claim yet
+        wait_until(lambda: scalar(session, "select count(*) = 0 from vsync_internal.leases"), "the end of all claims")
         self.found(judge(session, self.journal.replay(), parked=parked))
 
     def found(self, verdict: Verdict) -> None:
