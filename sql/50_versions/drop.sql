@@ -70,6 +70,7 @@ declare
     v_relation regclass;
     v_relations regclass[];
     v_ids int[];
+    v_locked boolean;
 begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
     if if_exists and not exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) then
@@ -80,16 +81,30 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('drop embedding "%s"', name));
     v_ids := array(select v.id from vsync_internal.versions as v where v.embedding = drop_embedding.name);
     v_relations := array(select distinct d.relation from vsync_internal.dependencies as d where d.version_id = any (v_ids) order by 1);
-    -- the tables before the vectors, as workers take them; where a capture ends its triggers are dropped
-    for v_relation in
-        select c.oid from unnest(v_relations) as r (oid) join pg_class as c on c.oid = r.oid
-        where not exists (select from vsync_internal.dependencies as d where d.relation = r.oid and d.version_id <> all (v_ids))
-        order by c.oid = v_embedding.root desc, c.oid
     loop
-        execute format('lock table %s in access exclusive mode', v_relation);
+        begin
+            v_locked := false;
+            -- the tables before the vectors, as workers take them; where a capture ends its triggers are dropped
+            for v_relation in
+                select c.oid from unnest(v_relations) as r (oid) join pg_class as c on c.oid = r.oid
+                where not exists (select from vsync_internal.dependencies as d where d.relation = r.oid and d.version_id <> all (v_ids))
+                order by c.oid = v_embedding.root desc, c.oid
+            loop
+                execute format('lock table %s in access exclusive mode', v_relation);
+            end loop;
+            -- a fold that has seen the embedding adds its marks before they are deleted here
+            perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+            v_locked := true;
+            perform from vsync_internal.pages as p where p.version_id = any (v_ids) for update nowait;
+            exit;
+        exception when lock_not_available then
+            if not v_locked then
+                raise;
+            end if;
+            -- a worker at a page reads the tables: it goes on once they are let go
+            perform pg_sleep(0.01);
+        end;
     end loop;
-    -- a fold that has seen the embedding adds its marks before they are deleted here
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
     -- the root may be gone, or in another schema than its view by now
     for v_view in
         select distinct r.ev_class from vsync_internal.versions as v

@@ -94,6 +94,7 @@ class Writer:
                         self._write(session)
                     else:
                         self.stop.wait(0.005)
+                        session.execute("select")  # notices that it was killed
             self.pid = None
             self.stop.wait(0.05)
         self._finish()

@@ -2,10 +2,12 @@
 
 import threading
 from pathlib import Path
+from time import sleep
 
 from fix_cluster import Connect, Connection
 from promise.oracle import assert_fresh, declare, register
 from promise.stage import Background
+from races.steps import in_background
 
 
 def test_tables_dropped_beside_working_workers_stop_nobody(db: Connection, connect: Connect, tiny_model: Path) -> None:
@@ -81,3 +83,26 @@ def test_columns_are_renamed_beside_working_workers(db: Connection, connect: Con
             db.execute(f"insert into notes values ({1000 + number}, 'new')".encode())
             db.execute(f"delete from notes where {key} = {number * 3}".encode())
     assert_fresh(db, notes)
+
+
+def test_an_embedding_is_dropped_beside_a_worker_that_is_at_one_of_its_pages(
+    db: Connection, connect: Connect, tiny_model: Path
+) -> None:
+    register(db, tiny_model)
+    db.execute("create table notes (id int primary key, body text)")
+    declare(db, "select id, body as content from notes")
+    db.execute("call vsync.work()")
+    db.execute(
+        "insert into vsync_internal.pages (version_id, generation, captured_at, keys) "
+        "select v.id, nextval('vsync_internal.generation'), now(), '{1}' from vsync_internal.versions as v"
+    )
+    worker = connect()
+    with worker.transaction():
+        # as one that follows a change: a page first, then what it leads to
+        worker.execute("select from vsync_internal.pages for update")
+        dropping = in_background(lambda: db.execute("select vsync.drop_embedding('promised')"))
+        sleep(1.5)  # more than deadlock_timeout
+        worker.execute("set local lock_timeout = '20 s'")
+        worker.execute("select count(*) from notes")
+    dropping.result(60)
+    assert db.execute("select count(*) from vsync_internal.pages").fetchone() == (0,)
