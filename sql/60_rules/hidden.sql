@@ -49,9 +49,8 @@ declare
 begin
     update vsync_internal.marks as m
     set verdict = null, rule_id = null, held_until = null, decided = null, also = null, due_at = null
-    from (select w.key from vsync_internal.marks as w
-        where w.version_id = show_again.version_id and w.key = any (show_again.keys) and w.verdict = 'exclude' and w.token is null order by w.key for update) as w
-    where m.version_id = show_again.version_id and m.key = w.key;
+    where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
+        where w.version_id = show_again.version_id and w.key = any (show_again.keys) and w.verdict = 'exclude' and w.token is null order by w.key for update));
     get diagnostics v_count = row_count;
     return v_count;
 end
