@@ -198,9 +198,11 @@ begin
         perform vsync_internal.mark(page.version_id, v_keys, page.generation, page.captured_at, page.lane,
             vsync_internal.inherited(page, cardinality(v_keys)));
     else
+        -- in the order of the marks, whose places then do not lie among each other
         insert into vsync_internal.pages (version_id, generation, captured_at, keys, priority, verdict, rule_id, hold_id, held_until, decided, image)
-        select page.version_id, page.generation, page.captured_at, v_keys[i : i + 999],
-            page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image from generate_series(1, cardinality(v_keys), 1000) as i;
+        select page.version_id, page.generation, page.captured_at, o.keys[i : i + 999],
+            page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image
+        from (select array(select u.key from unnest(v_keys) as u (key) order by u.key collate "C") as keys offset 0) as o, generate_series(1, cardinality(v_keys), 1000) as i;
     end if;
     if cardinality(v_keys) < v_most then
         delete from vsync_internal.pages as p where p.id = page.id;

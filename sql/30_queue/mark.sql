@@ -1,3 +1,34 @@
+create function vsync_internal.decided_keys(keys text[], decisions vsync_internal.decision[])
+returns table (key text, verdict text, rule_id int, hold_id bigint, held_until timestamptz, decided bigint, priority float8, image text)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select distinct on (1) u.key collate "C", u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, coalesce(u.priority, 0), u.image
+    from unnest(decided_keys.keys, decided_keys.decisions) as u (key, verdict, rule_id, hold_id, held_until, decided, priority, image) order by 1;
+end
+$$;
+comment on function vsync_internal.decided_keys(text[], vsync_internal.decision[]) is 'each key once, with what was decided of it, in the order in which marks are locked';
+
+create function vsync_internal.unmarked(version_id int, keys text[])
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- a plan made while the queue was empty must do when it is full
+set enable_seqscan = off
+as $$
+declare
+    v_first text collate "C";
+    v_last text collate "C";
+begin
+    select min(u.key collate "C"), max(u.key collate "C") into v_first, v_last from unnest(unmarked.keys) as u (key);
+    return not exists (select from vsync_internal.marks as m where m.version_id = unmarked.version_id and m.key between v_first and v_last);
+end
+$$;
+comment on function vsync_internal.unmarked(int, text[]) is
+'whether there is no mark from the first of some keys to the last: a quick look for which no single key is looked up';
+
 -- When changes of one document meet: a waiting hold before what is to be embedded, that before defer, and that before skip. Whatever else
 -- holds it back (a rejected hold, a rule of stage document that skips or excludes) gives way to every newer change.
 create function vsync_internal.mark(
@@ -10,14 +41,26 @@ as $$
 declare
     v_count bigint;
 begin
-    -- in key order, as every statement that locks several marks
+    -- In key order, as every statement that locks several marks. Where many keys come to where none is, nothing has to be joined; few are not worth
+    -- a subtransaction each, of which a transaction should have no more than 64.
+    if cardinality(mark.keys) >= 200 and vsync_internal.unmarked(mark.version_id, mark.keys) then
+        begin
+            insert into vsync_internal.marks (version_id, key, generation, since, lane, captured_at, verdict, rule_id, hold_id, held_until, decided, priority, image)
+            select mark.version_id, k.key, mark.generation, mark.generation, mark.lane, mark.captured_at,
+                k.verdict, k.rule_id, k.hold_id, k.held_until, k.decided, k.priority, k.image
+            from vsync_internal.decided_keys(mark.keys, mark.decisions) as k;
+            get diagnostics v_count = row_count;
+            return v_count;
+        exception when unique_violation then
+            -- someone else marked one of them meanwhile
+        end;
+    end if;
     with marked as (
         insert into vsync_internal.marks as m (version_id, key, generation, since, lane, captured_at,
             verdict, rule_id, hold_id, held_until, decided, priority, image)
         select mark.version_id, k.key, mark.generation, mark.generation, mark.lane, mark.captured_at,
-            k.verdict, k.rule_id, k.hold_id, k.held_until, k.decided, coalesce(k.priority, 0), k.image
-        from (select distinct on (1) u.key collate "C" as key, u.verdict, u.rule_id, u.hold_id, u.held_until, u.decided, u.priority, u.image
-            from unnest(mark.keys, mark.decisions) as u (key, verdict, rule_id, hold_id, held_until, decided, priority, image) order by 1) as k
+            k.verdict, k.rule_id, k.hold_id, k.held_until, k.decided, k.priority, k.image
+        from vsync_internal.decided_keys(mark.keys, mark.decisions) as k
         on conflict on constraint marks_pkey do update
         set generation = excluded.generation, lane = least(m.lane, excluded.lane), due_at = null, attempts = 0,
             captured_at = case when m.token is null then least(m.captured_at, excluded.captured_at) else excluded.captured_at end,

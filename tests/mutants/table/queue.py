@@ -22,6 +22,13 @@ QUEUE = (
         "        where false returning 1)",
     ),
     Mutation(
+        "mark() takes nobody else for marking the same keys",
+        "races/test_marks.py::test_keys_that_another_session_marks_at_the_same_time_are_marked_once_for_both[150]",
+        "mark",
+        "exception when unique_violation",
+        "exception when division_by_zero",
+    ),
+    Mutation(
         "settle() without the generation",
         CLAIMS + "test_a_change_folded_while_its_key_is_being_embedded_is_not_lost",
         "settle",
