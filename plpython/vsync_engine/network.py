@@ -24,6 +24,14 @@ _COPY = {
     "session.save_external_prepacked_constant_initializers": "1",
 }
 
+# Threads that spin for long while they wait take the cores from other sessions, and from each other. From one operator
+# to the next, waking a thread costs more than that.
+_SPINNING = {
+    "session.intra_op.allow_spinning": "1",
+    "session.intra_op.spin_duration_us": "50",
+    "session.force_spinning_stop": "1",
+}
+
 
 class Network:
     """A loaded ONNX file. pooled: its output is a vector a text. length: the one input length it takes, or None."""
@@ -119,8 +127,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # a pattern would be kept for every shape of batch ever seen
-    # threads that spin while they wait take the cores from other sessions, and from each other
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, setting in _SPINNING.items():
+        options.add_session_config_entry(name, setting)
     return options
 
 
