@@ -18,6 +18,8 @@ from vsync_admin.processes import run_as_database_user
 ROWS = 300
 JUMPS = ("+3600", "+0", "-3600", "+0")
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+# libfaketime takes the time until which time.sleep asks the system to sleep for one of the clock that it fakes
+_SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select((), (), (), seconds)\n"
 DEAD = """select coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_relation_size(relid)), 0)::bigint
 from pg_stat_user_tables where schemaname = 'vsync_internal' and relname like 'log\\_%%'"""
 
@@ -35,8 +37,10 @@ def clock(crash_cluster: Cluster) -> Iterator[Callable[[str], None]]:
 
     jump("+0")
     clusters.stop(crash_cluster)
+    (crash_cluster.directory / "sitecustomize.py").write_text(_SLEEP, encoding="ascii")
     faked = [
         "env",
+        f"PYTHONPATH={crash_cluster.directory}",
         f"LD_PRELOAD={LIBRARY}",
         f"FAKETIME_TIMESTAMP_FILE={offset}",
         "FAKETIME_NO_CACHE=1",
