@@ -3,6 +3,8 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- a plan made while the queue was empty must do when it is full
+set enable_seqscan = off
 as $$
 declare
     v_lease vsync_internal.leases;
@@ -18,10 +20,15 @@ begin
         perform vsync_internal.release(v_lease.token);
         v_count := v_count + 1;
     end loop;
+    update vsync_internal.marks as m set due_at = null
+    where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
+        where w.attempts = 0 and w.due_at < 'infinity' and w.due_at is distinct from w.held_until and vsync_internal.is_due(w.due_at)
+        order by w.version_id, w.key for update skip locked));
     return v_count;
 end
 $$;
-comment on function vsync_internal.reap() is 'frees the marks of claims whose lease ran out or whose session is gone; returns how many claims';
+comment on function vsync_internal.reap() is
+'frees the marks of claims whose lease ran out or whose session is gone, and what was postponed, also before the clock was put back; returns how many claims';
 
 create function vsync_internal.claim(version_id int, max_keys int, lane int default null, out token bigint, out keys text[])
 language plpgsql

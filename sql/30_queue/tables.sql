@@ -65,6 +65,7 @@ create index marks_due on vsync_internal.marks (version_id, lane, priority desc,
 create index marks_held on vsync_internal.marks (hold_id) where hold_id is not null;
 create index marks_ruled on vsync_internal.marks (version_id, key) where verdict in ('skip', 'defer', 'hold', 'exclude');
 create index marks_waiting on vsync_internal.marks (version_id, due_at) where due_at is not null;
+create index marks_postponed on vsync_internal.marks (due_at) where attempts = 0 and due_at < 'infinity' and due_at is distinct from held_until;
 
 create table vsync_internal.leases (
     token bigint primary key,

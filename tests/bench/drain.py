@@ -15,7 +15,7 @@ from vsync_admin import catalogue
 from vsync_admin.cluster import Cluster
 
 TEXTS = 5_000
-ROUNDS = 2
+ROUNDS = 5
 BATCHES = (8, 16, 32)
 DECLARE = "select vsync.create_embedding('texts_search', 'select id, body as content from texts', 'minilm')"
 
