@@ -108,3 +108,4 @@ def gated_worker(connect: Connect, phase: str) -> Iterator[Gated]:
         finally:
             worker.open()
             worker.done.exception(60)
+            session.close()
