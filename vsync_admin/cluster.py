@@ -16,6 +16,8 @@ from vsync_admin.server import Server
 PORT = 5432
 # The socket's path may be 107 bytes long; "/.s.PGSQL.5432.lock" takes 19 of them.
 _LONGEST_DIRECTORY = 88
+_FAILURES = 8  # to start, after which the reason is no passing one
+_HELD = "still in use"  # says the server of shared memory that a backend of the last one holds
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def reachable(cluster: Cluster) -> bool:
 def start(cluster: Cluster, *, timeout: float = 100) -> None:
     """Start the cluster, after a crash too, and wait until it takes connections; nothing if it does already.
 
-    Right after a crash the old postmaster or one of its backends may still be seen for a moment, so a
-    failure to start is tried again within `timeout` seconds. CommandError with the end of the log.
+    After a crash the old postmaster may still be seen for a moment, and a backend holds the shared memory until its
+    statement ends, so a failure to start is tried again within `timeout` seconds. CommandError with the end of the log.
     """
     deadline = time.monotonic() + timeout
     failures = 0
@@ -99,8 +101,8 @@ def start(cluster: Cluster, *, timeout: float = 100) -> None:
                 run_as_database_user([*pg_ctl, "-w", "-t", str(int(timeout)), "-l", cluster.log], timeout=timeout + 10)
             except CommandError as error:
                 failures += 1
-                if failures == 8:
-                    error.detail += _tail(cluster.log)
+                if failures >= _FAILURES and _HELD not in (tail := _tail(cluster.log)):
+                    error.detail += tail
                     raise
         if time.monotonic() > deadline:
             raise CommandError("the cluster does not take connections", detail=_tail(cluster.log))
