@@ -1,3 +1,26 @@
+create function vsync_internal.lock_root(embedding name)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = lock_root.embedding);
+begin
+    loop
+        begin
+            execute format('lock table %s in access share mode', v_root);
+            return;
+        exception when undefined_table then
+            -- renamed since its name was looked up
+            if not exists (select from pg_class as c where c.oid = v_root) then
+                raise;
+            end if;
+        end;
+    end loop;
+end
+$$;
+comment on function vsync_internal.lock_root(name) is 'keeps an embedding''s root table from being dropped or rewritten, whatever its name is by now';
+
 create function vsync_internal.render(token bigint, keys text[])
 returns table (key text, content text, hash text, further text, mark text, doc text, last text)
 language plpgsql
@@ -21,7 +44,7 @@ begin
         return;
     end if;
     -- the root before the vectors, as who drops them takes them
-    execute format('lock table %s in access share mode', (select e.root from vsync_internal.embeddings as e where e.name = v_version.embedding));
+    perform vsync_internal.lock_root(v_version.embedding);
     v_places := vsync_internal.key_places(v_version.keys);
     v_reads := vsync_internal.document_reads(v_version.embedding);
     -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one. Marks and vectors are looked

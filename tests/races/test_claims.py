@@ -59,6 +59,16 @@ def test_a_change_folded_while_unchanged_text_is_compared_is_not_lost(items: Con
     assert_fresh(items)
 
 
+def test_a_root_that_is_renamed_before_it_is_locked_is_rendered(items: Connection, connect: Connect) -> None:
+    slow, other = connect(), connect(autocommit=False)
+    claimed = claim_one(slow, "first")
+    other.execute("alter table shop.items rename to things")
+    rendering = in_background(lambda: render(slow, claimed))
+    wait_until(lambda: blocked(items, slow), "the lock of the root")
+    other.commit()
+    assert [document.content for document in rendering.result(60)] == ["first"]
+
+
 def test_a_worker_that_lost_its_lease_publishes_nothing(items: Connection, connect: Connect) -> None:
     put(items, 1, "zeroth")
     assert_fresh(items)
