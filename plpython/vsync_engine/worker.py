@@ -95,7 +95,7 @@ class Worker:
         self._keep_house()
         worked = self._follow_rules() or worked
         worked = self._decide(_EXPANDED) or worked
-        worked = bool(self._value(statements.EXPAND, _EXPANDED)) or worked
+        worked = self._expand(_EXPANDED) or worked
         duties = self._rows(statements.DUTIES, self._embedding)
         moments = [duty["falls_due_in"] for duty in duties if duty["falls_due_in"] is not None]
         self._falls_due = time.monotonic() + min(moments, default=math.inf)
@@ -125,6 +125,13 @@ class Worker:
             decided += count
         return decided > 0
 
+    def _expand(self, most: int) -> bool:
+        """Turn waiting pages into about `most` marks, a page a transaction; False when none waits."""
+        expanded = 0
+        while expanded < most and (count := self._value(statements.EXPAND, most)):
+            expanded += count
+        return expanded > 0
+
     def _decide_some(self, limit: int) -> int:
         seconds = self._settings.rule_timeout_ms / 1000
         taken: list[int] = []
@@ -151,7 +158,8 @@ class Worker:
         now = time.monotonic()
         if now - self._kept_house >= _HOUSEKEEPING:
             self._value(statements.ADOPT)
-            self._value(statements.REAP)
+            while self._value(statements.REAP):
+                pass
             self._value(statements.ROTATE)
             self._value(statements.FORGET_HOLDS)
             self._value(statements.SETTLE_VERSIONS)
@@ -192,7 +200,7 @@ class Worker:
                 self._value(statements.FOLD)
                 self._follow_rules()
                 self._decide(_ATTENDED)
-                self._value(statements.EXPAND, _ATTENDED)
+                self._expand(_ATTENDED)
                 for other in self._rows(statements.DUTIES, self._embedding):
                     if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):
                         self._pass(other)

@@ -13,7 +13,7 @@ begin
             for v_relation in
                 select c.oid from pg_class as c
                 where c.relkind in ('r', 'p', 'v') and (c.relnamespace = any (array['vsync_internal', 'vsync_data']::regnamespace[])
-                    or c.oid in (select r.relation from vsync_internal.captures as r)
+                    or c.oid in (select r.relation from vsync_internal.captures as r) or c.oid = 'vsync.settings'::regclass
                     or c.relkind = 'v' and exists (select from vsync_internal.embeddings as e where e.name = c.relname
                         and (select t.relnamespace from pg_class as t where t.oid = e.root) = c.relnamespace))
                 order by 1

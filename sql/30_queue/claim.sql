@@ -8,27 +8,27 @@ set enable_seqscan = off
 as $$
 declare
     v_lease vsync_internal.leases;
-    v_count bigint := 0;
 begin
     for v_lease in
         select l.* from vsync_internal.leases as l
         where l.until < clock_timestamp()
             or not exists (select from pg_stat_get_activity(l.pid) as a where coalesce(a.backend_start = l.backend_start, true))
-        for update skip locked
+        limit 1 for update skip locked
     loop
         perform vsync_internal.suspect(v_lease);
         perform vsync_internal.release(v_lease.token);
-        v_count := v_count + 1;
+        -- one a transaction, as the keys of two are in no order
+        return 1;
     end loop;
     update vsync_internal.marks as m set due_at = null
     where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
         where w.attempts = 0 and w.due_at < 'infinity' and w.due_at is distinct from w.held_until and vsync_internal.is_due(w.due_at)
         order by w.version_id, w.key for update skip locked));
-    return v_count;
+    return 0;
 end
 $$;
 comment on function vsync_internal.reap() is
-'frees the marks of claims whose lease ran out or whose session is gone, and what was postponed, also before the clock was put back; returns how many claims';
+'frees the marks of a claim whose lease ran out or whose session is gone, and returns 1; where there is none, what was postponed, also before the clock was put back';
 
 create function vsync_internal.claim(version_id int, max_keys int, lane int default null, out token bigint, out keys text[])
 language plpgsql

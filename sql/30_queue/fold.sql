@@ -8,7 +8,6 @@ declare
     v_last pg_snapshot;
     v_now pg_snapshot;
     v_generation bigint;
-    v_direct boolean;
     v_count bigint := 0;
     v_pages bigint;
     v_target record;
@@ -26,12 +25,9 @@ begin
         return 0;
     end if;
     v_generation := nextval('vsync_internal.generation');
-    select coalesce(sum(cardinality(l.keys)), 0) < 20000 into v_direct from vsync_internal.log as l
-    where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now);
     for v_target in
         select v.id,
-            array_agg(u.key) filter (where u.key is not null and cardinality(l.keys) < 100) as keys,
-            array_agg(u.key) filter (where u.key is not null and cardinality(l.keys) >= 100) as many_keys,
+            array_agg(u.key) filter (where u.key is not null) as keys,
             min(l.captured_at) as captured_at,
             bool_or(l.op = 'T' and d.number = 0) as truncated,
             -- documents may have come, gone or changed anywhere when a table they depend on was emptied
@@ -41,25 +37,24 @@ begin
         left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
         join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
         left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
-        left join lateral unnest(case when coalesce(d.number, 0) = 0 and a.number is null and (v_direct or cardinality(l.keys) < 100) then l.keys end) as u (key) on true
+        left join lateral unnest(case when coalesce(d.number, 0) = 0 and a.number is null and cardinality(l.keys) < 100 then l.keys end) as u (key) on true
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
         group by v.id order by v.id
     loop
-        v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at)
-            + vsync_internal.mark(v_target.id, v_target.many_keys, v_generation, v_target.captured_at, 1);
+        if v_target.truncated then
+            -- a key being embedded right now is stored nowhere yet
+            v_target.keys := v_target.keys || array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id);
+            insert into vsync_internal.pages (version_id, generation, captured_at) values (v_target.id, v_generation, v_target.captured_at);
+            v_count := v_count + 1;
+        end if;
+        -- all keys of a version at once: who locks marks out of order waits for a worker that waits for it
+        v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at);
         if v_target.refresh then
             update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id;
             v_count := v_count + 1;
         elsif v_target.orphaned then
             update vsync_internal.progress as p set phase = 'vectors', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id and p.phase <> 'root';
             v_count := v_count + 1;
-        end if;
-        if v_target.truncated then
-            -- a key being embedded right now is stored nowhere yet
-            v_count := v_count + 1 + vsync_internal.mark(v_target.id,
-                array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id),
-                v_generation, v_target.captured_at);
-            insert into vsync_internal.pages (version_id, generation, captured_at) values (v_target.id, v_generation, v_target.captured_at);
         end if;
     end loop;
     insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane)
@@ -78,16 +73,14 @@ begin
     group by s.version_id, s.number, (s.place - 1) / 1000;
     get diagnostics v_pages = row_count;
     v_count := v_count + v_pages;
-    if not v_direct then
-        insert into vsync_internal.pages (version_id, generation, captured_at, keys)
-        select v.id, v_generation, l.captured_at, l.keys
-        from vsync_internal.log as l
-        left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
-        join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
-        left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
-        where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
-            and coalesce(d.number, 0) = 0 and a.number is null and cardinality(l.keys) >= 100;
-    end if;
+    insert into vsync_internal.pages (version_id, generation, captured_at, keys)
+    select v.id, v_generation, l.captured_at, l.keys
+    from vsync_internal.log as l
+    left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
+    join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
+    left join vsync_internal.asked_dependencies() as a on l.images is not null and a.version_id = d.version_id and a.number = d.number
+    where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
+        and coalesce(d.number, 0) = 0 and a.number is null and cardinality(l.keys) >= 100;
     v_count := v_count + vsync_internal.fold_asked(v_last, v_now, v_generation);
     update vsync_internal.fold_state set snapshot = v_now;
     return greatest(v_count, 1);
@@ -129,41 +122,37 @@ declare
     v_page vsync_internal.pages;
     v_version vsync_internal.versions;
     v_keys text[];
-    v_count bigint := 0;
 begin
-    while v_count < max_keys loop
-        select * into v_page from vsync_internal.pages as p where p.images is null and vsync_internal.is_due(p.retry_at)
-        order by p.lane, p.id limit 1 for update skip locked;
-        exit when not found;
-        if v_page.dependency is not null then
-            v_count := v_count + vsync_internal.follow(v_page, max_keys);
-            continue;
-        end if;
-        if v_page.keys is not null then
-            v_count := v_count + vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at, v_page.lane,
-                vsync_internal.inherited(v_page, cardinality(v_page.keys)));
-            delete from vsync_internal.pages as p where p.id = v_page.id;
-            continue;
-        end if;
-        select * into v_version from vsync_internal.versions as v where v.id = v_page.version_id;
-        begin
-            v_keys := vsync_internal.stored_keys(v_version, v_page.after_key, max_keys);
-        exception when undefined_table or null_value_not_allowed then
-            -- the vectors were dropped: nothing is stored
-            v_keys := '{}';
-        end;
-        v_count := v_count + 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at, case when v_page.verdict is null then 0 else 1 end,
-            vsync_internal.inherited(v_page, cardinality(v_keys)));
-        if cardinality(v_keys) < max_keys then
-            delete from vsync_internal.pages as p where p.id = v_page.id;
-        else
-            update vsync_internal.pages as p set after_key = v_keys[cardinality(v_keys)] where p.id = v_page.id;
-        end if;
-    end loop;
-    return v_count;
+    select * into v_page from vsync_internal.pages as p where p.images is null and vsync_internal.is_due(p.retry_at)
+    order by p.lane, p.id limit 1 for update skip locked;
+    if not found then
+        return 0;
+    end if;
+    if v_page.dependency is not null then
+        return vsync_internal.follow(v_page, max_keys);
+    end if;
+    if v_page.keys is not null then
+        delete from vsync_internal.pages as p where p.id = v_page.id;
+        return greatest(1, vsync_internal.mark(v_page.version_id, v_page.keys, v_page.generation, v_page.captured_at, v_page.lane,
+            vsync_internal.inherited(v_page, cardinality(v_page.keys))));
+    end if;
+    select * into v_version from vsync_internal.versions as v where v.id = v_page.version_id;
+    begin
+        v_keys := vsync_internal.stored_keys(v_version, v_page.after_key, max_keys);
+    exception when undefined_table or null_value_not_allowed then
+        -- the vectors were dropped: nothing is stored
+        v_keys := '{}';
+    end;
+    if cardinality(v_keys) < max_keys then
+        delete from vsync_internal.pages as p where p.id = v_page.id;
+    else
+        update vsync_internal.pages as p set after_key = v_keys[cardinality(v_keys)] where p.id = v_page.id;
+    end if;
+    return 1 + vsync_internal.mark(v_page.version_id, v_keys, v_page.generation, v_page.captured_at, case when v_page.verdict is null then 0 else 1 end,
+        vsync_internal.inherited(v_page, cardinality(v_keys)));
 end
 $$;
-comment on function vsync_internal.expand(int) is 'marks the keys of waiting pages, about max_keys of them; returns 0 if none wait';
+comment on function vsync_internal.expand(int) is 'marks the keys of a waiting page, max_keys at most where it has no end; returns 0 if none waits. One page a transaction: the next one''s keys are in no order with its own';
 
 create function vsync_internal.follow(page vsync_internal.pages, max_keys int)
 returns bigint

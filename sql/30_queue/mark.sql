@@ -42,7 +42,7 @@ declare
     v_count bigint;
 begin
     -- In key order, as every statement that locks several marks. Where many keys come to where none is, nothing has to be joined; few are not worth
-    -- a subtransaction each, of which a transaction should have no more than 64.
+    -- a subtransaction.
     if cardinality(mark.keys) >= 200 and vsync_internal.unmarked(mark.version_id, mark.keys) then
         begin
             insert into vsync_internal.marks (version_id, key, generation, since, lane, captured_at, verdict, rule_id, hold_id, held_until, decided, priority, image)

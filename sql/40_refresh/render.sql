@@ -80,6 +80,10 @@ begin
         perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
             'Group by the key, or join rows that are unique for it.');
     end if;
+    if num_nonnulls(v_gone, v_same, v_held) > 1 then
+        -- all marks at once: who locks them out of order waits for a fold that waits for it
+        perform from vsync_internal.owned(v_version.id, v_gone || v_same || v_held, token);
+    end if;
     if v_gone is not null then
         perform vsync_internal.erase(v_version, token, v_gone);
     end if;

@@ -88,7 +88,7 @@ begin
             format('select vsync.drop_embedding(%L)', embedding));
     end if;
     -- the root before the vectors, as who drops them takes them
-    execute format('lock table %s in access share mode', v_embedding.root);
+    perform vsync_internal.lock_root(v_embedding.name);
     return query select * from vsync_internal.versions as v
     where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following order by v.version;
 end

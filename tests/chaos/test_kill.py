@@ -100,6 +100,7 @@ def test_log_and_queue_survive_a_crash_of_the_server(crash_cluster: Cluster, tin
         declare(session)
         session.execute("insert into shop.items select g, 'folded ' || g from generate_series(1, 100) as g")
         session.execute("select vsync_internal.fold()")
+        session.execute("select vsync_internal.expand()")
         session.execute("select vsync_internal.claim(1, 10)")
         session.execute("insert into shop.items select g, 'logged ' || g from generate_series(101, 200) as g")
     clusters.kill(crash_cluster)

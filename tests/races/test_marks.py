@@ -62,3 +62,15 @@ def test_many_keys_are_marked_as_few_are(items: Connection) -> None:
     query = "select to_jsonb(m) - 'version_id' from vsync_internal.marks as m where version_id = {} order by key"
     assert len(rows := run(items, query.format(1))) == _MANY
     assert rows == run(items, query.format(2))
+
+
+def test_pages_are_expanded_one_a_transaction(items: Connection) -> None:
+    for keys in (["2"], ["1"]):
+        items.execute(
+            "insert into vsync_internal.pages (version_id, generation, captured_at, keys) values (1, 7, now(), %s)",
+            [keys],
+        )
+    assert scalar(items, "select vsync_internal.expand()") == 1
+    assert sorted(_marked(items)) == ["2"]
+    assert scalar(items, "select vsync_internal.expand()") == 1
+    assert scalar(items, "select vsync_internal.expand()") == 0

@@ -29,6 +29,20 @@ QUEUE = (
         "exception when division_by_zero",
     ),
     Mutation(
+        "render() locks marks set by set",
+        CLAIMS + "test_marks_of_documents_that_are_gone_and_unchanged_are_locked_in_key_order",
+        "render",
+        "num_nonnulls(v_gone, v_same, v_held) > 1",
+        "false",
+    ),
+    Mutation(
+        "render() keeps to the name that a root had",
+        CLAIMS + "test_a_root_that_is_renamed_before_it_is_locked_is_rendered",
+        "lock_root",
+        "when undefined_table",
+        "when division_by_zero",
+    ),
+    Mutation(
         "settle() without the generation",
         CLAIMS + "test_a_change_folded_while_its_key_is_being_embedded_is_not_lost",
         "settle",

@@ -37,8 +37,8 @@ VERSIONS = (
         "a dependency's change waits for the backlog of another version",
         "versions/test_backlog.py::test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another",
         "expand",
-        "while v_count < max_keys loop",
-        "while v_count < max_keys and max_keys > 64 loop",
+        "where p.images is null and",
+        "where max_keys > 64 and p.images is null and",
     ),
     Mutation(
         "no change passes a backlog",
