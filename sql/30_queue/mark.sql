@@ -113,11 +113,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_marks tid[] := array(select o.mark from vsync_internal.owned(hold_back.version_id, hold_back.keys, hold_back.token) as o);
     v_count bigint;
 begin
     update vsync_internal.marks as m
     set token = null, claimed = null, attempts = 0, error = null, lane = 0, due_at = case when m.generation = m.claimed then m.held_until end
-    where m.ctid = any (array(select o.mark from vsync_internal.owned(hold_back.version_id, hold_back.keys, hold_back.token) as o));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     return v_count;
 end

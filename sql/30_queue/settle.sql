@@ -15,7 +15,8 @@ begin
         where w.version_id = owned.version_id and w.key = k.key and w.token = owned.token for update) as m;
 end
 $$;
-comment on function vsync_internal.owned(int, text[], bigint) is 'those of some keys that a claim still owns, and where their marks are, which it locks';
+comment on function vsync_internal.owned(int, text[], bigint) is 'those of some keys that a claim still owns, and where their marks are, which it locks.
+Only a later statement sees them there: what a mark became while this waited for it is younger than the snapshot of its caller''s own statement';
 
 create function vsync_internal.settle(token bigint, version_id int, keys text[])
 returns bigint
@@ -46,16 +47,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_lease vsync_internal.leases;
+    v_marks tid[];
     v_count bigint;
 begin
     delete from vsync_internal.leases as l where l.token = release.token returning * into v_lease;
     if not found then
         return 0;
     end if;
+    v_marks := array(select o.mark from vsync_internal.owned(v_lease.version_id, v_lease.keys, v_lease.token) as o);
     -- a skip or defer that came meanwhile was to stand alone, once this claim had covered what came before
     update vsync_internal.marks as m set token = null, claimed = null,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    where m.ctid = any (array(select o.mark from vsync_internal.owned(v_lease.version_id, v_lease.keys, v_lease.token) as o));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -69,10 +72,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_key text;
+    v_marks tid[] := array(select o.mark from vsync_internal.owned(lease.version_id, lease.keys, lease.token) as o);
     v_count bigint;
 begin
     update vsync_internal.marks as m set losses = least(m.losses + 1, 1000)
-    where m.ctid = any (array(select o.mark from vsync_internal.owned(lease.version_id, lease.keys, lease.token) as o));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     if cardinality(lease.keys) = 1 then
         -- somebody may have stopped the worker once or twice; a third time is held against the document
@@ -97,12 +101,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_marks tid[] := array(select o.mark from vsync_internal.leases as l
+        cross join lateral vsync_internal.owned(l.version_id, postpone.keys, postpone.token) as o where l.token = postpone.token);
     v_count bigint;
 begin
     update vsync_internal.marks as m set token = null, claimed = null, due_at = clock_timestamp() + wait,
         verdict = case when m.generation = m.claimed or m.looking or m.verdict = 'hold' then m.verdict end
-    where m.ctid = any (array(select o.mark from vsync_internal.leases as l
-        cross join lateral vsync_internal.owned(l.version_id, postpone.keys, postpone.token) as o where l.token = postpone.token));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     return v_count;
 end
@@ -117,6 +122,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version_id int := (select l.version_id from vsync_internal.leases as l where l.token = fail.token);
+    v_marks tid[] := array(select o.mark from vsync_internal.owned(v_version_id, fail.keys, fail.token) as o);
     v_count bigint;
 begin
     update vsync_internal.marks as m
@@ -128,7 +134,7 @@ begin
         due_at = case when m.generation <> m.claimed then null
             when m.attempts + 1 >= vsync_internal.setting('max_attempts') then 'infinity'
             else clock_timestamp() + vsync_internal.setting('retry_seconds') * 2 ^ least(m.attempts, 12) * (0.5 + random()) * interval '1 second' end
-    where m.ctid = any (array(select o.mark from vsync_internal.owned(v_version_id, fail.keys, fail.token) as o));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     update vsync_internal.progress as p
     set failed_total = p.failed_total + v_count, last_error = fail.error ->> 'message', last_error_at = clock_timestamp()

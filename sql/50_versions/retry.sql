@@ -20,14 +20,15 @@ as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_version vsync_internal.versions;
+    v_marks tid[];
     v_count bigint := 0;
     v_found bigint;
 begin
     for v_version in select * from vsync_internal.versions as v where v.embedding = v_embedding.name order by v.id loop
-        update vsync_internal.marks as m set due_at = null, attempts = 0
-        where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
+        v_marks := array(select w.ctid from vsync_internal.marks as w
             where w.version_id = v_version.id and w.attempts > 0
-                and (retry.key is null or w.key = vsync_internal.key_of(v_version.keys, retry.key)) order by w.key for update));
+                and (retry.key is null or w.key = vsync_internal.key_of(v_version.keys, retry.key)) order by w.key for update);
+        update vsync_internal.marks as m set due_at = null, attempts = 0 where m.ctid = any (v_marks);
         get diagnostics v_found = row_count;
         v_count := v_count + v_found;
         update vsync_internal.progress as p set retry_at = null where p.version_id = v_version.id and p.retry_at is not null;

@@ -45,12 +45,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_marks tid[] := array(select w.ctid from vsync_internal.marks as w
+        where w.version_id = show_again.version_id and w.key = any (show_again.keys) and w.verdict = 'exclude' and w.token is null order by w.key for update);
     v_count bigint;
 begin
     update vsync_internal.marks as m
     set verdict = null, rule_id = null, held_until = null, decided = null, also = null, due_at = null
-    where m.ctid = any (array(select w.ctid from vsync_internal.marks as w
-        where w.version_id = show_again.version_id and w.key = any (show_again.keys) and w.verdict = 'exclude' and w.token is null order by w.key for update));
+    where m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     return v_count;
 end

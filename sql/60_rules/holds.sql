@@ -124,6 +124,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_hold vsync_internal.holds;
+    v_marks tid[];
     v_count bigint;
 begin
     select * into v_hold from vsync_internal.holds as h where not h.settled and h.state <> 'waiting' order by h.id limit 1 for update skip locked;
@@ -133,11 +134,12 @@ begin
     -- a page that a worker is at learns of it from the hold itself
     update vsync_internal.pages as p set verdict = v_hold.state, hold_id = null, held_until = case when v_hold.state = 'rejected' then 'infinity'::timestamptz end
     where p.id in (select w.id from vsync_internal.pages as w where w.hold_id = v_hold.id for update skip locked);
+    v_marks := array(
+        select w.ctid from vsync_internal.marks as w where w.hold_id = v_hold.id and w.token is null order by w.version_id, w.key limit max_keys for update);
     update vsync_internal.marks as m
     set verdict = v_hold.state, hold_id = null,
         due_at = case when v_hold.state = 'rejected' then m.due_at end, held_until = case when v_hold.state = 'rejected' then m.held_until end
-    where m.verdict = 'hold' and m.ctid = any (array(
-        select w.ctid from vsync_internal.marks as w where w.hold_id = v_hold.id and w.token is null order by w.version_id, w.key limit max_keys for update));
+    where m.verdict = 'hold' and m.ctid = any (v_marks);
     get diagnostics v_count = row_count;
     update vsync_internal.holds as h set settled = true
     where h.id = v_hold.id and not exists (select from vsync_internal.marks as m where m.hold_id = v_hold.id);

@@ -1,5 +1,7 @@
 """Two workers on one key: fencing tokens, generations, leases, and texts that are embedded once."""
 
+import pytest
+
 from fix_cluster import Connect, Connection
 from races.steps import (
     Claimed,
@@ -79,6 +81,21 @@ def test_marks_of_documents_that_are_gone_and_unchanged_are_locked_in_key_order(
     assert rendering.result(60) == []
     release(slow, claimed)
     assert_fresh(items)
+
+
+@pytest.mark.parametrize(
+    "end", ["release(%s)", "fail(%s, '{1}', '{}')", "postpone(%s, '{1}', '1 hour')", "hold_back(%s, 1, '{1}')"]
+)
+def test_a_claim_ends_for_a_key_that_is_marked_again_meanwhile(items: Connection, connect: Connect, end: str) -> None:
+    slow, folder = connect(), connect(autocommit=False)
+    claimed = claim_one(slow, "first")
+    put(items, 1, "second")
+    assert fold(folder) > 0
+    ending = in_background(lambda: scalar(slow, f"select vsync_internal.{end}", claimed.token))
+    wait_until(lambda: blocked(items, slow), "the mark that the fold has")
+    folder.commit()
+    assert ending.result(60) == 1
+    assert marks(items) == {"1": None}
 
 
 def test_lost_claims_are_freed_one_a_transaction(items: Connection, connect: Connect) -> None:
