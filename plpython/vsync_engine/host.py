@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -203,7 +204,7 @@ class PsycopgHost:
         started = time.monotonic()
         try:
             with self._connection.transaction(force_rollback=True):
-                self._cursor.execute(f"set local statement_timeout = {max(1, round(seconds * 1000))}".encode())
+                self._cursor.execute(f"set local statement_timeout = {max(1, math.ceil(seconds * 1000))}".encode())
                 return self.rows(statement, *arguments)
         except HostError as error:
             if error.sqlstate == QUERY_CANCELED and time.monotonic() - started >= seconds:
