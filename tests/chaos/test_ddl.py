@@ -154,13 +154,14 @@ def idle_writes(connect: Connect) -> Iterator[list[int]]:
         writing.result(60)
 
 
+@pytest.mark.parametrize("hold", ["select from vsync_internal.marks", "comment on view vsync.settings is null"])
 def test_drop_extension_holds_nothing_while_it_waits(
-    db: Connection, connect: Connect, tiny_model: Path, battery: Battery
+    db: Connection, connect: Connect, tiny_model: Path, battery: Battery, hold: str
 ) -> None:
     open_shop(db, battery.journal, tiny_model, rows=ROWS)
     dropper, other = connect(), connect()
     with db.transaction():
-        run(db, "select from vsync_internal.marks")
+        run(db, hold)
         dropping = in_background(lambda: run(dropper, "drop extension vsync cascade"))
         pid = dropper.info.backend_pid
         wait_until(lambda: scalar(other, WAITING, pid), "DROP EXTENSION")
