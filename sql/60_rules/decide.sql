@@ -183,15 +183,14 @@ begin
             from changed as c where c.key in (select t.key from changed as t group by t.key having count(*) > 1))
         select c.dependency, c.version_id, c.lane, coalesce(r.nth, 1) as nth, max(c.generation) as generation, min(c.captured_at) as captured_at,
             array_agg(c.key) as keys, array_agg(c.xid) as xids,
-            -- most of a change is not decided on: that goes without
-            array_agg(row(d.verdict, d.rule_id, d.hold_id, d.held_until, v_generation, d.priority,
+            array_agg(case when d.page is not null then row(d.verdict, d.rule_id, d.hold_id, d.held_until, v_generation, d.priority,
                 case when d.verdict in ('skip', 'defer', 'hold') then format('{"op": "%s", "at": %s, "xid": "%s", "documents": %s, %s%s', c.op, to_json(c.captured_at), c.xid,
                     coalesce(c.documents::text, 'null'), case when c.dependency is not null then format('"dependency": %s, "tuple": %s, ', c.dependency, to_json(c.key)) end,
-                    substr(c.image, 2)) end)::vsync_internal.decision) filter (where d.page is not null) as decisions
+                    substr(c.image, 2)) end)::vsync_internal.decision end) as decisions
         from changed as c
         left join repeated as r on r.id = c.id and r.i = c.i
         left join decided as d on d.page = c.id and d.place = c.i
-        group by c.dependency, c.version_id, c.lane, coalesce(r.nth, 1), d.page is null order by 4, c.lane
+        group by c.dependency, c.version_id, c.lane, coalesce(r.nth, 1) order by 4, c.lane
     loop
         if v_group.dependency is null then
             v_count := v_count + vsync_internal.mark(v_group.version_id, v_group.keys, v_group.generation, v_group.captured_at, v_group.lane, v_group.decisions);

@@ -20,20 +20,27 @@ JUMPS = ("+3600", "+0", "-3600", "+0")
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 # libfaketime takes the time until which time.sleep asks the system to sleep for one of the clock that it fakes
 _SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select((), (), (), seconds)\n"
+_NOTICED = 2.1  # seconds
 DEAD = """select coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_relation_size(relid)), 0)::bigint
 from pg_stat_user_tables where schemaname = 'vsync_internal' and relname like 'log\\_%%'"""
 
 
 @pytest.fixture
 def clock(crash_cluster: Cluster) -> Iterator[Callable[[str], None]]:
-    """Set the server's clock off by seconds; the server is restarted under a clock that can be set."""
+    """Set the server's clock off by seconds; the server is restarted under a clock that can be set.
+
+    Each process looks at the file once a second or two. Were it to look each time, a signal of the server's timers,
+    whose handler asks for the time as well, would often find it at that, and libfaketime would wait for itself.
+    """
     if LIBRARY is None:
         pytest.skip("libfaketime is not installed: apt-get install libfaketime")
-    offset = crash_cluster.directory / "offset"
+    offset, following = crash_cluster.directory / "offset", crash_cluster.directory / "following"
 
     def jump(seconds: str) -> None:
-        offset.write_text(f"{seconds}\n", encoding="ascii")
-        offset.chmod(0o644)
+        following.write_text(f"{seconds}\n", encoding="ascii")
+        following.chmod(0o644)
+        following.replace(offset)
+        time.sleep(_NOTICED)
 
     jump("+0")
     clusters.stop(crash_cluster)
@@ -43,7 +50,7 @@ def clock(crash_cluster: Cluster) -> Iterator[Callable[[str], None]]:
         f"PYTHONPATH={crash_cluster.directory}",
         f"LD_PRELOAD={LIBRARY}",
         f"FAKETIME_TIMESTAMP_FILE={offset}",
-        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_CACHE_DURATION=1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
         "FAKETIME_DONT_RESET=1",
     ]

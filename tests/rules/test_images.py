@@ -26,7 +26,8 @@ def logged(db: Connection) -> dict[str, Any]:
     """Return the images of articles by key, as the log has them."""
     if value(db, "select exists (select from vsync_internal.feeds where capture = 'wal')"):
         read_all(db.info.dsn)
-    found = rows(db, "select u.key, u.image from vsync_internal.log as l, unnest(l.keys, l.images) as u (key, image)")
+    images = "unnest(l.keys, l.images) as u (key, image)"
+    found = rows(db, f"select u.key, u.image from vsync_internal.log as l, {images} order by l.captured_at")
     return {key: image and orjson.loads(image) for key, image in found}
 
 
