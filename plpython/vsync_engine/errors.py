@@ -1,4 +1,4 @@
-"""The one exception the engine raises for whatever a user can cause or mend."""
+"""Errors in PostgreSQL's shape; EngineError is what the engine raises for whatever a user can cause or mend."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ VERSION_IN_USE = "VS404"
 INDEX_NOT_BUILT = "VS405"
 NO_CHALLENGER = "VS406"
 
-CRASH_SHUTDOWN = "57P02"  # PostgreSQL's own
+CRASH_SHUTDOWN = "57P02"  # PostgreSQL's own, as the next
+INTERNAL_ERROR = "XX000"
 
 WAL_UNREADABLE = "VS501"
 IDENTITY_INSUFFICIENT = "VS502"
@@ -48,12 +49,8 @@ RULE_NOT_FOUND = "VS603"
 HOLD_NOT_FOUND = "VS604"
 
 
-class EngineError(Exception):
-    """An error a user can act on, in PostgreSQL's shape.
-
-    message: short, lowercase, no full stop. detail: facts. hint: what to do, as SQL that can be run
-    where possible. sqlstate: five characters of class VS.
-    """
+class SqlError(Exception):
+    """An error in PostgreSQL's shape: message, sqlstate (five characters), detail and hint."""
 
     def __init__(self, message: str, *, sqlstate: str, detail: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -63,8 +60,20 @@ class EngineError(Exception):
         self.hint = hint
 
     def as_json(self) -> dict[str, str]:
-        """The error as a mapping with the keys sqlstate, message, detail and hint, all of them strings."""
-        return {"sqlstate": self.sqlstate, "message": self.message, "detail": self.detail, "hint": self.hint}
+        """The error as a mapping with the keys sqlstate, message, detail and hint, all of them strings.
+
+        XX000 where there is no sqlstate.
+        """
+        sqlstate = self.sqlstate or INTERNAL_ERROR
+        return {"sqlstate": sqlstate, "message": self.message, "detail": self.detail, "hint": self.hint}
+
+
+class EngineError(SqlError):
+    """An error a user can act on.
+
+    message: short, lowercase, no full stop. detail: facts. hint: what to do, as SQL that can be run
+    where possible. sqlstate: of class VS.
+    """
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (self.message, self.sqlstate, self.detail, self.hint))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from vsync_engine.alarm import Alarm
-from vsync_engine.errors import CRASH_SHUTDOWN, NOT_IN_TRANSACTION_BLOCK, EngineError
+from vsync_engine.errors import CRASH_SHUTDOWN, INTERNAL_ERROR, NOT_IN_TRANSACTION_BLOCK, EngineError, SqlError
 
 Row = Mapping[str, Any]
 
@@ -30,24 +30,8 @@ class Statement:
 _NOTHING = Statement("select 1")
 
 
-class HostError(Exception):
-    """An error that the database reported. sqlstate: five characters, empty when the connection is gone."""
-
-    def __init__(self, message: str, *, sqlstate: str, detail: str = "", hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.sqlstate = sqlstate
-        self.detail = detail
-        self.hint = hint
-
-    def as_json(self) -> dict[str, str]:
-        """The error as a mapping, as `EngineError.as_json` gives one; XX000 where the connection is gone."""
-        return {
-            "sqlstate": self.sqlstate or "XX000",
-            "message": self.message,
-            "detail": self.detail,
-            "hint": self.hint,
-        }
+class HostError(SqlError):
+    """An error that the database reported. sqlstate: empty when the connection is gone."""
 
 
 class OverrunError(HostError):
@@ -151,7 +135,7 @@ class PlpyHost:
     def report(self, error: EngineError) -> NoReturn:
         """Raise an error as PostgreSQL's own, with SQLSTATE and fields; a cancel that came meanwhile goes before."""
         self.heed_cancel()
-        self._plpy.error(error.message, sqlstate=error.sqlstate or "XX000", detail=error.detail, hint=error.hint)
+        self._plpy.error(**error.as_json())
         raise AssertionError
 
     def _absorb_cancel(self) -> None:
@@ -173,7 +157,7 @@ class PlpyHost:
         except self._plpy.SPIError as error:
             code, detail, hint = (getattr(error, "spidata", None) or (0, None, None))[:3]
             # only exceptions of known conditions carry their SQLSTATE as text; this is how C packs one
-            sqlstate = "".join(chr((code >> 6 * i & 63) + 48) for i in range(5)) if code else "XX000"
+            sqlstate = "".join(chr((code >> 6 * i & 63) + 48) for i in range(5)) if code else INTERNAL_ERROR
             sqlstate = getattr(error, "sqlstate", None) or sqlstate
             raise HostError(str(error), sqlstate=sqlstate, detail=detail or "", hint=hint or "") from error
 
