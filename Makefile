@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 HISTORIES ?= 5000
 JOBS ?= 2
-export PG_CONFIG HISTORIES SEED PERCENT LARGEST
+export PG_CONFIG HISTORIES SEED PERCENT LARGEST UPGRADE_FROM
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
@@ -55,7 +55,7 @@ soak: install ## the property-based tests with thousands of histories (make soak
 	@$(PYTHON) -m pytest -m soak --hypothesis-profile=soak -v -o faulthandler_timeout=1800
 
 chaos: install ## everything that can break, broken under load (make chaos SEED=7 PERCENT=10)
-	@$(PYTHON) -m pytest -m chaos -v -o faulthandler_timeout=3600 tests/chaos
+	@$(PYTHON) -m pytest -m 'chaos or battery' -v -o faulthandler_timeout=3600
 
 lint: venv ## ruff, import-linter, pyright, the SQL checks
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -393,7 +393,7 @@ def _by_table(rows: Iterable[Row]) -> dict[int, list[Feed]]:
             tuple(row["keys"]),
             tuple(row["columns"]),
             tuple(row["images"]),
-            frozenset(row["json"]),
+            frozenset(row["json_columns"]),
             row["by_row"],
         )
         feeds.setdefault(int(row["relation"]), []).append(feed)

@@ -28,7 +28,7 @@ comment on function vsync_internal.wal_begin(bigint, bigint) is
 'claims the slot until the end of the transaction and says what to read, nulls where another session reads or nothing is there';
 
 create function vsync_internal.wal_feeds()
-returns table (relation bigint, feed_id int, keys text[], columns text[], images text[], json text[], by_row boolean)
+returns table (relation bigint, feed_id int, keys text[], columns text[], images text[], json_columns text[], by_row boolean)
 language plpgsql
 stable
 security definer

@@ -7,6 +7,7 @@ import pytest
 
 from shop import Connection, add, declare, denied, open_shop, rows, run, value
 
+pytestmark = pytest.mark.battery
 Connect = Callable[..., Connection]
 
 

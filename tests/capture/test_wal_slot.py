@@ -12,6 +12,7 @@ from fix_cluster import Connect, Connection
 from races.steps import blocked, in_background, make_table, put, run, scalar, wait_until
 from vsync_admin.cluster import Cluster
 
+pytestmark = pytest.mark.battery
 FILL = "insert into shop.items select g, 'text ' || g from generate_series(1, 20) as g"
 FRESH = "select count(*) from (select id, body from shop.items except select id, content from shop.found) as x"
 

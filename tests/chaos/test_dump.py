@@ -1,7 +1,4 @@
-"""Dumps of every kind, restored: whole, structure only, rows only with the triggers disabled.
-
-pg_upgrade needs two majors on one machine; it restores the structure as here, and moves the files of the tables.
-"""
+"""Dumps of every kind, restored: whole, structure only, rows only with the triggers disabled."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,6 +13,7 @@ from fix_cluster import Connection
 from races.steps import run, scalar, wait_until
 from vsync_admin.cluster import Cluster
 
+pytestmark = pytest.mark.battery
 ROWS = 200
 Copy = Callable[..., Connection]
 

@@ -11,6 +11,7 @@ from shop import Connection, declare, open_shop, refused, rows, run, value
 from vsync_admin.cluster import Cluster
 from vsync_admin.extension import install_into
 
+pytestmark = pytest.mark.battery
 FORMATS = ("plain", "custom")
 
 
