@@ -18,6 +18,10 @@ _KEYWORD = re.compile(
 )
 _PYTHON_BODY = re.compile(r"\$py\$.*?\$py\$", re.DOTALL)
 _CONCATENATED = re.compile(r"\bexecute\s+(?:'(?:[^']|'')*'|\w+)\s*\|\|", re.IGNORECASE)
+# a column or parameter that PostgreSQL 16 to 18 take for a keyword, and 15 does not
+_RESERVED = re.compile(
+    r"[(,]\s*(json(?:_(?:array|arrayagg|exists|object|objectagg|query|scalar|serialize|table|value))?|merge_action|system_user|xmltext)\s+\w"
+)
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -32,6 +36,8 @@ def findings(path: Path) -> Iterator[tuple[int, str]]:
         yield code.count("\n", 0, match.start()) + 1, f"keyword in capitals: {match[0]}"
     for match in _CONCATENATED.finditer(text):
         yield text.count("\n", 0, match.start()) + 1, "SQL concatenated for execute: use format() and using"
+    for match in _RESERVED.finditer(code):
+        yield code.count("\n", 0, match.start(1)) + 1, f"a keyword of later majors: {match[1]}"
     lines = text.splitlines()
     for number, line in enumerate(lines, start=1):
         if line != line.rstrip() or "\t" in line:
