@@ -1,3 +1,15 @@
+create function vsync_internal.reading_only(statements text, handler text default 'exception when sqlstate ''VS000'' then raise;')
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- for the time of a subtransaction: from PostgreSQL 16 on no function can be declared with it
+    select format(e'begin perform pg_catalog.set_config(''transaction_read_only'', ''on'', true);\n    %s\n    %s end;', statements, handler)
+$$;
+comment on function vsync_internal.reading_only(text, text) is
+'a PL/pgSQL block whose statements can only read, whatever they call; its handler is one that catches nothing, unless given';
+
 create function vsync_internal.reader_ddl(keys jsonb, data name)
 returns text[]
 language plpgsql
@@ -43,13 +55,13 @@ begin
             'pg_catalog.sha256(pg_catalog.convert_to(nullif(d.content::pg_catalog.text collate pg_catalog."C", ''''), ''UTF8''))',
             v_document, v_columns, vsync_internal.key_values(keys, '$1'), data)),
         -- in the time zone of its caller
-        format('create function vsync_data.%I(query text, argument text, ticket text) returns text[] %s set transaction_read_only = on as %L',
+        format('create function vsync_data.%I(query text, argument text, ticket text) returns text[] %s as %L',
             data || '_tuples', v_pinned, format(
-            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %L);\n'
-            '    execute $1 into v_tuples using $2;\n    return v_tuples;\nend', data)),
-        format('create function vsync_data.%I(query text, cases jsonb, ticket text) returns table (place int, rules int[], numbers float8[]) %s set transaction_read_only = on as %L',
+            e'declare\n    v_tuples pg_catalog.text[];\nbegin\n    perform vsync_internal.admit($3, %L);\n    %s\n    return v_tuples;\nend',
+            data, vsync_internal.reading_only('execute $1 into v_tuples using $2;'))),
+        format('create function vsync_data.%I(query text, cases jsonb, ticket text) returns table (place int, rules int[], numbers float8[]) %s as %L',
             data || '_judge', v_pinned, format(
-            e'begin\n    perform vsync_internal.admit($3, %L);\n    return query execute $1 using $2;\nend', data)),
+            e'begin\n    perform vsync_internal.admit($3, %L);\n    %s\nend', data, vsync_internal.reading_only('return query execute $1 using $2;'))),
         -- as a view, which is parsed and not run: yet the input of a literal may run the owner's code
         format('create function vsync_data.%I(query text, ticket text) returns jsonb %s as %L', data || '_probe', replace(v_pinned, ' stable ', ' '), format(
             e'declare\n    v_catalog pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'

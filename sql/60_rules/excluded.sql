@@ -52,13 +52,13 @@ begin
         return false;
     end if;
     -- what fails hides nothing: it is asked alone then, so that the others go on
-    select string_agg(format(e'    begin\n        if %s then\n            return true;\n        end if;\n    exception when others then\n        null;\n    end;\n',
-        vsync_internal.excluded_query(version, array[r])), '' order by r.id) into v_alone from unnest(v_rules) as r;
+    select string_agg(vsync_internal.reading_only(format('if %s then return true; end if;', vsync_internal.excluded_query(version, array[r])),
+        'exception when others then null;'), e'\n' order by r.id) into v_alone from unnest(v_rules) as r;
     execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
-        'set timezone = %L set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set row_security = off set transaction_read_only = on as %L',
-        v_name, v_types, vsync_internal.time_zone(), format(
-        e'#variable_conflict use_column\nbegin\n    return coalesce(%s, false);\nexception when others then\n%s    return false;\nend',
-        vsync_internal.excluded_query(version, v_rules), v_alone));
+        'set timezone = %L set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set row_security = off as %L',
+        v_name, v_types, vsync_internal.time_zone(), format(e'#variable_conflict use_column\nbegin\n%s\nend', vsync_internal.reading_only(
+            format('return coalesce(%s, false);', vsync_internal.excluded_query(version, v_rules)),
+            format(e'exception when others then\n%s\nreturn false;', v_alone))));
     execute format('alter function %s(%s) owner to %I', v_name, v_types, (select e.owner from vsync_internal.embeddings as e where e.name = version.embedding));
     -- of whoever may read the serving view
     execute format('grant execute on function %s(%s) to public', v_name, v_types);
