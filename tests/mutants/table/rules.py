@@ -79,9 +79,9 @@ RULES = (
     Mutation(
         "rules: a condition may write",
         "rules/test_isolation.py::test_a_rule_that_writes_fails",
-        "reader_ddl",
-        " set transaction_read_only = on as %L",
-        " as %L",
+        "reading_only",
+        "perform pg_catalog.set_config(''transaction_read_only'', ''on'', true);",
+        "",
     ),
     Mutation(
         "rules: search finds what is excluded",
