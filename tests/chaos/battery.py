@@ -8,6 +8,8 @@ from chaos.verdict import Verdict, judge
 from fix_cluster import Connection
 from races.steps import scalar, wait_until
 
+_WAITING = "select key, attempts, losses, verdict, due_at, error from vsync_internal.marks limit 9"
+
 
 class Battery:
     """chance: everything random comes from it. faults: how often something was broken on purpose."""
@@ -29,10 +31,11 @@ class Battery:
         session.execute("call vsync.work()")
         # a worker beside may have settled its documents and not ended its claim yet
         wait_until(lambda: scalar(session, "select count(*) = 0 from vsync_internal.leases"), "the end of all claims")
-        self.found(judge(session, self.journal.replay(), parked=parked))
+        verdict = judge(session, self.journal.replay(), parked=parked)
+        self.found(verdict, session.execute(_WAITING).fetchall() if verdict.waiting else None)
 
-    def found(self, verdict: Verdict) -> None:
-        """Count what an oracle found; nothing may be wrong."""
+    def found(self, verdict: Verdict, why: object = None) -> None:
+        """Count what an oracle found; nothing may be wrong. why: told where something is."""
         self.rests += 1
         self.verdict += verdict
-        assert verdict == Verdict(), self
+        assert verdict == Verdict(), f"{self} {why}"

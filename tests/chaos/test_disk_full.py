@@ -15,7 +15,7 @@ import pytest
 from chaos.battery import Battery
 from chaos.load import Load, Worker, Writer, open_shop
 from fix_cluster import SETTINGS
-from races.steps import wait_until
+from races.steps import scalar, wait_until
 from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 from vsync_admin.processes import is_root
@@ -24,6 +24,7 @@ from vsync_admin.server import Server
 SMALL = {**SETTINGS, "wal_level": "replica", "max_wal_size": "48MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
 ROWS = 400
 FULL = "No space left on device"
+BACKED_OFF = "select count(*) from vsync_internal.marks where due_at > clock_timestamp() and due_at < 'infinity'"
 
 
 @contextmanager
@@ -143,4 +144,6 @@ def test_a_full_disk_loses_nothing(
             load.allow(done + 200)
             wait_until(lambda done=done: load.done > done, "the writer to go on")
     with psycopg.connect(dsn, autocommit=True) as session:
+        # a document that the server went down with for the third time waits some seconds
+        wait_until(lambda: scalar(session, BACKED_OFF) == 0, "failed documents to be due again")
         battery.rest(session)
