@@ -16,6 +16,7 @@ from vsync_admin.cluster import Cluster
 
 PRODUCTS = 100_000
 ROUNDS = 200
+EXPANSIONS = 5
 _TABLES = f"""
 create table categories (id int primary key, name text not null);
 create table plain (id int primary key, name text not null);
@@ -45,14 +46,8 @@ def figures(cluster: Cluster) -> Iterator[Figure]:
         session.execute(_DECLARE)
         session.execute("call vsync.work()")
         yield _commit(session, "trigger")
-        session.execute("set synchronous_commit = off")  # as workers do
-        start = time.perf_counter()
-        session.execute("select vsync_internal.fold()")
-        while session.execute("select vsync_internal.expand()").fetchone() != (0,):
-            pass
-        rate = PRODUCTS / (time.perf_counter() - start)
-        session.execute("reset synchronous_commit")
-        yield Figure("fan-out, keys found and marked", rate, "keys/s", 100_000)
+        rates = [_expansion(session, turn) for turn in range(EXPANSIONS)]
+        yield Figure("fan-out, keys found and marked", median(rates), "keys/s", 100_000, note=f"of {EXPANSIONS}")
         yield Figure(
             "single edit during the fan-out, commit → fresh", _edit(cluster, session), "s", 1.0, 0.3, at_most=True
         )
@@ -73,6 +68,22 @@ def _commit(session: Connection, capture: str) -> Figure:
     note = f"{1e6 * (captured - without):.0f} µs more a statement; {usual}"
     name = f"rename of a category of 100,000, captured by {capture}, commit ÷ without"
     return Figure(name, captured / without, "ratio", 1.05, at_most=True, note=note)
+
+
+def _expansion(session: Connection, turn: int) -> float:
+    """Rename the category, then find and mark its products as a worker does; return how many a second."""
+    session.execute("delete from vsync_internal.marks")
+    session.execute("vacuum vsync_internal.marks, vsync_internal.pages")
+    session.execute("update categories set name = %s where id = 1", [f"expansion {turn}"])
+    session.execute("set synchronous_commit = off")  # as workers do
+    start = time.perf_counter()
+    session.execute("select vsync_internal.fold()")
+    while session.execute("select vsync_internal.expand()").fetchone() != (0,):
+        pass
+    rate = PRODUCTS / (time.perf_counter() - start)
+    session.execute("reset synchronous_commit")
+    assert session.execute("select count(*) from vsync_internal.marks").fetchone() == (PRODUCTS,)
+    return rate
 
 
 def _edit(cluster: Cluster, session: Connection) -> float:

@@ -24,9 +24,18 @@ def kill_worker(cluster: Cluster, seen: int) -> None:
         working = in_background(lambda: run(worker, "call vsync.work()"))
         with psycopg.connect(cluster.dsn("vsync"), autocommit=True) as db:
             wait_until(lambda: totals(db)[2][0] > seen, "progress")
-        os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: is_lost(db), "the server to notice")
         with pytest.raises(psycopg.OperationalError):
             working.result(60)
+
+
+def is_lost(session: Connection) -> bool:
+    try:
+        run(session, "select")
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def comes_back(cluster: Cluster) -> bool:
