@@ -170,15 +170,12 @@ def test_an_idle_reader_writes_nothing(found: Connection, dsn: str) -> None:
         while not own.reached(target):
             own.look(urgent=True)
 
-        def written() -> int:
+        def idle() -> bool:
             before = scalar(found, "select pg_current_wal_insert_lsn() - '0/0'")
-            for _ in range(50):
-                own.look(urgent=True)
-            return scalar(found, "select pg_current_wal_insert_lsn() - '0/0'") - before
+            looked = [own.look(urgent=True) for _ in range(50)]
+            return not any(looked) and scalar(found, "select pg_current_wal_insert_lsn() - '0/0'") - before < 5000
 
-        # the rest of the cluster, autovacuum for one, is not always idle
-        assert min(written() for _ in range(10)) < 5000
-        assert [own.look(urgent=True) for _ in range(50)].count(True) < 5
+        assert any(idle() for _ in range(10))  # autovacuum, for one, keeps the cluster busy now and then
 
 
 def test_two_readers_take_turns(found: Connection, dsn: str, connect: Connect) -> None:

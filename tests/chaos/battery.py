@@ -39,3 +39,11 @@ class Battery:
         self.rests += 1
         self.verdict += verdict
         assert verdict == Verdict(), f"{self} {why}"
+
+
+def change(session: Connection, battery: Battery, rows: int, text: str) -> None:
+    """Give twenty of so many rows a new body, `text` and the key, and acknowledge it."""
+    for key in battery.chance.sample(range(1, rows + 1), 20):
+        body = f"{text} {key}"
+        session.execute("update shop.items set body = %s where id = %s", [body, key])
+        battery.journal.acknowledge([("items", key, [key % 20, body])])

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from chaos.battery import Battery
+from chaos.battery import Battery, change
 from chaos.load import DOCUMENT, Load, Worker, Writer, open_shop
 from fix_cluster import Connection
 from races.steps import run, scalar, wait_until
@@ -44,12 +44,6 @@ def copy(cluster: Cluster, db: Connection) -> Iterator[Copy]:
         name = session.info.dbname
         session.close()
         run(db, f'drop database "{name}" with (force)')
-
-
-def change(session: Connection, battery: Battery, text: str) -> None:
-    for key in battery.chance.sample(range(1, ROWS), 20):
-        run(session, f"update shop.items set body = '{text}' || id where id = {key}")
-        battery.journal.acknowledge([("items", key, [key % 20, f"{text}{key}"])])
 
 
 def test_a_dump_taken_under_load_goes_on_where_it_was(
@@ -90,7 +84,7 @@ def test_the_structure_alone_can_be_written_to_and_declared_anew(
     bare.execute("select vsync.create_embedding('items_found', 'select id, body as content from shop.items', 'tiny')")
     bare.execute("select vsync.create_embedding('found', %s, 'tiny', index => '{\"type\": \"none\"}')", [DOCUMENT])
     battery.rest(bare)
-    change(bare, battery, "captured ")
+    change(bare, battery, ROWS, "captured")
     battery.rest(bare)
 
 
@@ -103,7 +97,7 @@ def test_rows_alone_loaded_behind_disabled_triggers_are_found_by_the_audit(
     restored.execute("call vsync.work()")
     run(restored, "truncate shop.items")
     restored.execute("call vsync.work()")
-    change(db, battery, "changed ")
+    change(db, battery, ROWS, "changed")
     copy("--data-only", "--disable-triggers", "--table=shop.items", into=restored)
     battery.faults += 1
     assert scalar(restored, "select missing from vsync.audit('found')") == ROWS
@@ -111,7 +105,7 @@ def test_rows_alone_loaded_behind_disabled_triggers_are_found_by_the_audit(
     restored.execute("select vsync.repair_capture('found')")
     battery.rest(restored)
     run(restored, "set session_replication_role = replica")
-    change(restored, battery, "captured ")
+    change(restored, battery, ROWS, "captured")
     battery.rest(restored)
 
 
@@ -125,6 +119,6 @@ def test_a_trigger_of_a_capture_that_is_no_more_is_replaced(db: Connection, tiny
     battery.journal.acknowledge(("items", key, [key % 20, f"text {key}"]) for key in range(1, ROWS + 1))
     db.execute("select vsync.create_embedding('found', %s, 'tiny', index => '{\"type\": \"none\"}')", [DOCUMENT])
     battery.rest(db)
-    change(db, battery, "captured ")
+    change(db, battery, ROWS, "captured")
     battery.faults += 1
     battery.rest(db)

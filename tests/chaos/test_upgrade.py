@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from chaos.battery import Battery
+from chaos.battery import Battery, change
 from chaos.load import open_shop
-from fix_cluster import SETTINGS, Connection
+from fix_cluster import SETTINGS
 from races.steps import run, scalar
 from vsync_admin import cluster as clusters
 from vsync_admin import placement
@@ -67,12 +67,6 @@ def upgraded(crash_cluster: Cluster, older: Server) -> Iterator[tuple[Cluster, C
         clusters.destroy(before)
 
 
-def change(session: Connection, battery: Battery, text: str) -> None:
-    for key in battery.chance.sample(range(1, ROWS + 1), 20):
-        run(session, f"update shop.items set body = '{text} {key}' where id = {key}")
-        battery.journal.acknowledge([("items", key, [key % 20, f"{text} {key}"])])
-
-
 def upgrade(before: Cluster, after: Cluster) -> None:
     """Run pg_upgrade; what its logs say where it fails."""
     command: list[str | Path] = [after.server.bindir / "pg_upgrade", "-U", "postgres", "-s", after.directory]
@@ -94,9 +88,9 @@ def test_an_upgraded_server_goes_on_where_it_was_and_embeds_nothing_twice(
         open_shop(session, battery.journal, tiny_model, rows=ROWS, capture=capture, index="hnsw")
         session.execute("call vsync.work()")
         embedded = dict(run(session, EMBEDDED))
-        change(session, battery, "marked")
+        change(session, battery, ROWS, "marked")
         run(session, "select vsync_internal.fold()")
-        change(session, battery, "logged")
+        change(session, battery, ROWS, "logged")
     clusters.stop(before)
     if major(before.server) < 18 <= major(after.server):  # whose initdb has them on
         run_as_database_user([before.server.bindir / "pg_checksums", "--enable", "-D", before.data])
@@ -109,7 +103,7 @@ def test_an_upgraded_server_goes_on_where_it_was_and_embeds_nothing_twice(
         kept = dict(run(session, EMBEDDED))
         changed = {key for key, body in run(session, "select id, body from shop.items") if not body.startswith("text ")}
         assert {key for key in embedded if kept[key] != embedded[key]} == changed
-        change(session, battery, "after it")
+        change(session, battery, ROWS, "after it")
         battery.rest(session)
         assert run(session, "select name, detail from vsync.doctor() where level = 'error'") == []
         assert scalar(session, "select count(*) from vsync.search('found', 'after it 1', 5)") == 5
