@@ -71,8 +71,11 @@ def names(chance: random.Random, number: int) -> Names:
     while output in (*_RESERVED, second):
         output = name(chance)
     schema = f"{name(chance)[:20]}{number}"
-    return Names(schema if not schema.startswith("pg_") else "x" + schema, name(chance), key, second, body,
-                 name(chance), output, name(chance))  # fmt: skip
+    table, embedding = name(chance), name(chance)
+    while embedding == table:  # its view stands beside the table
+        embedding = name(chance)
+    return Names(schema if not schema.startswith("pg_") else "x" + schema, table, key, second, body,
+                 embedding, output, name(chance))  # fmt: skip
 
 
 _CREATE = """create schema {schema};
