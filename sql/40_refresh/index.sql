@@ -75,8 +75,10 @@ begin
     if not found or not vsync_internal.wants_index(v_version) then
         return false;
     end if;
-    -- one that is not whole, left by somebody's build that broke off
-    execute format('drop index if exists vsync_data.%I', v_version.data || '_ann');
+    if to_regclass(format('vsync_data.%I', v_version.data || '_ann')) is not null then
+        -- one that is not whole, left by somebody's build that broke off
+        execute format('drop index vsync_data.%I', v_version.data || '_ann');
+    end if;
     execute vsync_internal.index_ddl(v_version, v_version.data || '_ann');
     return true;
 end

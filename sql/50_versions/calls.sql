@@ -24,6 +24,7 @@ create function vsync_internal.make_counter(version vsync_internal.versions)
 returns name
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 set lock_timeout = '1s' -- a transaction that was counted in the experiment before may still be open
 as $$
 declare

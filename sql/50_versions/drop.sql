@@ -18,6 +18,7 @@ returns name
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set "vsync.own_ddl" = 'on'
+set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
     v_reader regprocedure;

@@ -40,6 +40,7 @@ create function vsync_internal.put_excluded(version vsync_internal.versions)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
     v_rules vsync_internal.rules[] := vsync_internal.excluding(version.embedding);
