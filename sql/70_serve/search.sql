@@ -17,6 +17,25 @@ end
 $$;
 comment on function vsync_internal.serving_version(name) is 'the version being served';
 
+create function vsync_internal.marked_keys(version_id int, keys text[])
+returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+-- a plan made while the queue was empty must do when it is full: each key is looked up by itself
+set enable_seqscan = off
+as $$
+begin
+    return array(
+        select k.key from unnest(marked_keys.keys) as k (key)
+        -- what a rule skips or hides is as it should be
+        where (select m.verdict is null or m.verdict not in ('skip', 'exclude') from vsync_internal.marks as m
+            where m.version_id = marked_keys.version_id and m.key = k.key offset 0));
+end
+$$;
+comment on function vsync_internal.marked_keys(int, text[]) is 'those of the keys that have a mark because of which their documents may be stale';
+
 create function vsync_internal.stale_keys(version_id int, keys text[])
 returns text[]
 language plpgsql
@@ -26,10 +45,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return array(
-        select k.key from unnest(stale_keys.keys) as k (key)
-        -- what a rule skips or hides is as it should be
-        where exists (select from vsync_internal.marks as m where m.version_id = stale_keys.version_id and m.key = k.key
-            and (m.verdict is null or m.verdict not in ('skip', 'exclude')))
+        select u.key from unnest(vsync_internal.marked_keys(stale_keys.version_id, stale_keys.keys)) as u (key)
         union
         select k.key from unnest(stale_keys.keys) as k (key), vsync_internal.pages as p
         where p.version_id = stale_keys.version_id and p.dependency is null and (p.keys is null or k.key = any (p.keys))
