@@ -1,14 +1,3 @@
-create function vsync_internal.raise(sqlstate text, message text, detail text default '', hint text default '')
-returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception using errcode = sqlstate, message = message, detail = detail, hint = hint;
-end
-$$;
-comment on function vsync_internal.raise(text, text, text, text) is 'raises an error of class VS; never returns';
-
 create function vsync_internal.raise_if_error(answer jsonb)
 returns jsonb
 language plpgsql
@@ -16,9 +5,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if answer ? 'error' then
-        perform vsync_internal.raise(
-            answer #>> '{error,sqlstate}', answer #>> '{error,message}',
-            coalesce(answer #>> '{error,detail}', ''), coalesce(answer #>> '{error,hint}', ''));
+        raise exception using
+            errcode = answer #>> '{error,sqlstate}',
+            message = answer #>> '{error,message}',
+            detail = coalesce(answer #>> '{error,detail}', ''),
+            hint = coalesce(answer #>> '{error,hint}', '');
     end if;
     return answer;
 end
@@ -51,8 +42,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if jsonb_typeof(options) <> 'object' then
-        perform vsync_internal.raise('VS001', format('%s must be a JSON object', what),
-            format('It is: %s', left(options::text, 100)), 'Pass an object, for example ''{}''.');
+        raise exception using
+            errcode = 'VS001',
+            message = format('%s must be a JSON object', what),
+            detail = format('It is: %s', left(options::text, 100)),
+            hint = 'Pass an object, for example ''{}''.';
     end if;
     return true;
 end
@@ -74,8 +68,11 @@ begin
     perform vsync_internal.check_object(options, what);
     for v_key in select jsonb_object_keys(options) loop
         if v_key <> all (known) then
-            perform vsync_internal.raise('VS001', format('unknown option "%s" in %s', v_key, what),
-                format('%s is %s', what, left(options::text, 200)), vsync_internal.did_you_mean(v_key, known));
+            raise exception using
+                errcode = 'VS001',
+                message = format('unknown option "%s" in %s', v_key, what),
+                detail = format('%s is %s', what, left(options::text, 200)),
+                hint = vsync_internal.did_you_mean(v_key, known);
         end if;
     end loop;
     return options;

@@ -42,15 +42,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not exists (select from vsync.settings as s where s.name = configure.name) then
-        perform vsync_internal.raise('VS001', format('unknown setting "%s"', coalesce(configure.name, 'null')), 'vsync.settings lists what can be set.',
-            vsync_internal.did_you_mean(coalesce(configure.name, ''), array(select s.name from vsync.settings as s order by 1)));
+        raise exception using
+            errcode = 'VS001',
+            message = format('unknown setting "%s"', coalesce(configure.name, 'null')),
+            detail = 'vsync.settings lists what can be set.',
+            hint = vsync_internal.did_you_mean(coalesce(configure.name, ''), array(select s.name from vsync.settings as s order by 1));
     end if;
     if configure.value is not null and configure.value !~ '^[0-9]{1,9}$' then
-        perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name),
-            format('"%s" is not a whole number', configure.value), 'Pass a number, or null for the default.');
+        raise exception using
+            errcode = 'VS001',
+            message = format('invalid value for setting "%s"', configure.name),
+            detail = format('"%s" is not a whole number', configure.value),
+            hint = 'Pass a number, or null for the default.';
     end if;
     if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds', 'decisions_hours', 'share_models') then
-        perform vsync_internal.raise('VS001', format('invalid value for setting "%s"', configure.name), 'It is zero.', 'Pass at least 1.');
+        raise exception using
+            errcode = 'VS001',
+            message = format('invalid value for setting "%s"', configure.name),
+            detail = 'It is zero.',
+            hint = 'Pass at least 1.';
     end if;
     perform vsync_internal.configure(configure.name, configure.value);
     return (select s.value from vsync.settings as s where s.name = configure.name);
@@ -86,8 +96,11 @@ as $$
 begin
     -- where the installer is none, Python is not there either, and models run outside
     if not (select r.rolsuper from pg_roles as r where r.rolname = current_user) and current_user <> vsync_internal.installer() then
-        perform vsync_internal.raise('VS002', format('only a superuser may %s', what),
-            format('The current role is "%s".', current_user), 'Connect as a superuser, for example: psql -U postgres');
+        raise exception using
+            errcode = 'VS002',
+            message = format('only a superuser may %s', what),
+            detail = format('The current role is "%s".', current_user),
+            hint = 'Connect as a superuser, for example: psql -U postgres';
     end if;
     return true;
 end
@@ -104,8 +117,11 @@ declare
 begin
     if not pg_has_role(session_user, owner, 'member') or not pg_has_role(current_user, owner, 'member') then
         v_role := case when pg_has_role(session_user, owner, 'member') then current_user else session_user end;
-        perform vsync_internal.raise('VS002', format('permission denied to %s', what),
-            format('It belongs to role "%s", of which "%s" is not a member.', owner, v_role), format('grant %I to %I', owner, v_role));
+        raise exception using
+            errcode = 'VS002',
+            message = format('permission denied to %s', what),
+            detail = format('It belongs to role "%s", of which "%s" is not a member.', owner, v_role),
+            hint = format('grant %I to %I', owner, v_role);
     end if;
     return true;
 end

@@ -19,7 +19,11 @@ exception when others then
     if v_state not like 'VS%' or v_message !~ '^[A-Za-z_.]+: ' then
         raise;
     end if;
-    perform vsync_internal.raise(v_state, regexp_replace(v_message, '^[A-Za-z_.]+: ', ''), v_detail, v_hint);
+    raise exception using
+        errcode = v_state,
+        message = regexp_replace(v_message, '^[A-Za-z_.]+: ', ''),
+        detail = v_detail,
+        hint = v_hint;
 end
 $$;
 comment on function vsync_internal.embed_clean(int, text, text[]) is 'embed_texts with errors as Postgres words them';

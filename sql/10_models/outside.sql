@@ -42,8 +42,11 @@ begin
     insert into vsync_internal.answers values (answer.key, answer.answer);
     return true;
 exception when insufficient_privilege then
-    return vsync_internal.raise('VS002', 'only the role that installed vsync may do this', format('The current role is "%s".', current_user),
-        format('Connect as %I.', vsync_internal.installer()));
+    raise exception using
+        errcode = 'VS002',
+        message = 'only the role that installed vsync may do this',
+        detail = format('The current role is "%s".', current_user),
+        hint = format('Connect as %I.', vsync_internal.installer());
 end
 $$;
 comment on function vsync_internal.answer(text, jsonb) is 'answers a question, until the transaction ends or forget_answers()';

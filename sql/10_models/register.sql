@@ -10,10 +10,18 @@ declare
 begin
     perform vsync_internal.require_superuser('register models');
     if coalesce(register_model.name, '') = '' then
-        perform vsync_internal.raise('VS001', 'a model needs a name', format('name is %s', coalesce(quote_literal(register_model.name), 'null')), 'select vsync.register_model(''minilm'', ''file:///dir'')');
+        raise exception using
+            errcode = 'VS001',
+            message = 'a model needs a name',
+            detail = format('name is %s', coalesce(quote_literal(register_model.name), 'null')),
+            hint = 'select vsync.register_model(''minilm'', ''file:///dir'')';
     end if;
     if source is null then
-        perform vsync_internal.raise('VS001', 'a model needs a source', 'source is null', 'Use file:///path/of/directory, a directory on the server.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'a model needs a source',
+            detail = 'source is null',
+            hint = 'Use file:///path/of/directory, a directory on the server.';
     end if;
     perform vsync_internal.check_object(options, 'options');
     v_answer := vsync_internal.raise_if_error(vsync_internal.inspect_model(source, coalesce(options, '{}')));
@@ -50,9 +58,11 @@ begin
     select * into v_model from vsync_internal.models as m
     where m.name = current_model.name order by m.revision desc limit 1;
     if not found then
-        perform vsync_internal.raise('VS101', format('model "%s" does not exist', coalesce(current_model.name, 'null')),
-            format('Registered: %s.', coalesce((select string_agg(distinct quote_ident(m.name), ', ') from vsync_internal.models as m), 'none')),
-            format('select vsync.register_model(%L, ''file:///path/to/model'')', coalesce(current_model.name, 'minilm')));
+        raise exception using
+            errcode = 'VS101',
+            message = format('model "%s" does not exist', coalesce(current_model.name, 'null')),
+            detail = format('Registered: %s.', coalesce((select string_agg(distinct quote_ident(m.name), ', ') from vsync_internal.models as m), 'none')),
+            hint = format('select vsync.register_model(%L, ''file:///path/to/model'')', coalesce(current_model.name, 'minilm'));
     end if;
     return v_model;
 end

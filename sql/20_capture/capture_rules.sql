@@ -12,8 +12,11 @@ begin
         join pg_class as c on c.oid = l.relid and c.relreplident <> 'f'
         where f.relation = check_images.relation and f.capture = 'wal' and w.images <> '{}' limit 1
     loop
-        perform vsync_internal.raise('VS502', format('the replica identity of %s does not tell enough', v_leaf),
-            'A rule reads old and new rows, and the changes of this table are read from the WAL.', format('alter table %s replica identity full', v_leaf));
+        raise exception using
+            errcode = 'VS502',
+            message = format('the replica identity of %s does not tell enough', v_leaf),
+            detail = 'A rule reads old and new rows, and the changes of this table are read from the WAL.',
+            hint = format('alter table %s replica identity full', v_leaf);
     end loop;
     return true;
 end

@@ -15,9 +15,11 @@ begin
     where d.classid = 'pg_class'::regclass and c.relnamespace = to_regnamespace('vsync_data') and c.relname !~ '_(document|probe)$'
         and c.relowner <> (select n.nspowner from pg_namespace as n where n.nspname = 'vsync_internal') limit 1;
     if found then
-        perform vsync_internal.raise('VS002', format('permission denied to make vsync_data.%I', v_name),
-            'What is called like a vector table would be read with the rights of the installer under a snapshot in which that still stood.',
-            'Make it in a schema of your own.');
+        raise exception using
+            errcode = 'VS002',
+            message = format('permission denied to make vsync_data.%I', v_name),
+            detail = 'What is called like a vector table would be read with the rights of the installer under a snapshot in which that still stood.',
+            hint = 'Make it in a schema of your own.';
     end if;
 end
 $$;

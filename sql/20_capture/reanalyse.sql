@@ -15,8 +15,11 @@ declare
 begin
     v_analysis := vsync_internal.own_analysis(format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options);
     if (v_analysis ->> 'root_oid')::oid <> v_embedding.root or jsonb_array_length(v_analysis -> 'keys') <> jsonb_array_length(v_version.keys) then
-        perform vsync_internal.raise('VS203', 'the document has another key now', format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
-            'Drop the embedding and create it again.');
+        raise exception using
+            errcode = 'VS203',
+            message = 'the document has another key now',
+            detail = format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
+            hint = 'Drop the embedding and create it again.';
     end if;
     update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
     if not vsync_internal.put_dependencies(version_id, v_analysis) then

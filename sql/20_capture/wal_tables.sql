@@ -28,8 +28,11 @@ declare
     v_alter text;
 begin
     if current_setting('wal_level') <> 'logical' then
-        perform vsync_internal.raise('VS501', 'capture by WAL needs wal_level = logical',
-            format('wal_level is %s.', current_setting('wal_level')), 'alter system set wal_level = ''logical''; then restart the server');
+        raise exception using
+            errcode = 'VS501',
+            message = 'capture by WAL needs wal_level = logical',
+            detail = format('wal_level is %s.', current_setting('wal_level')),
+            hint = 'alter system set wal_level = ''logical''; then restart the server';
     end if;
     for v_feed in
         select (d ->> 'relation_oid')::oid::regclass as relation, array(select k ->> 'column' from jsonb_array_elements(d -> 'keys') as k) as keys
@@ -39,30 +42,40 @@ begin
             where i.indrelid = root and i.indisprimary)
     loop
         if exists (select from pg_class as c where c.oid = v_feed.relation and (c.relpersistence <> 'p' or c.relkind not in ('r', 'p'))) then
-            perform vsync_internal.raise('VS501', format('changes of %s cannot be read from the WAL', v_feed.relation),
-                'It is unlogged, temporary, or no table.', 'Use capture => ''trigger''.');
+            raise exception using
+                errcode = 'VS501',
+                message = format('changes of %s cannot be read from the WAL', v_feed.relation),
+                detail = 'It is unlogged, temporary, or no table.',
+                hint = 'Use capture => ''trigger''.';
         end if;
         select a.attname into v_column from pg_attribute as a
         where a.attrelid = v_feed.relation and a.attname = any (v_feed.keys) and a.attgenerated <> '';
         if found then
-            perform vsync_internal.raise('VS501', format('changes of %s cannot be read from the WAL', v_feed.relation),
-                format('Its generated column "%s" leads to the documents, and publications leave generated columns out.', v_column),
-                'Use capture => ''trigger''.');
+            raise exception using
+                errcode = 'VS501',
+                message = format('changes of %s cannot be read from the WAL', v_feed.relation),
+                detail = format('Its generated column "%s" leads to the documents, and publications leave generated columns out.', v_column),
+                hint = 'Use capture => ''trigger''.';
         end if;
         for v_leaf in select l from vsync_internal.leaves(v_feed.relation) as l loop
             continue when v_feed.keys <@ coalesce(vsync_internal.identity_columns(v_leaf)::text[], '{}');
             v_alter := format('alter table %s replica identity full', v_leaf);
             if options ->> 'replica_identity' is distinct from 'full' then
-                perform vsync_internal.raise('VS502', format('the replica identity of %s does not tell enough', v_leaf),
-                    format('Old values of %s are needed; it has %s.', array_to_string(v_feed.keys, ', '),
+                raise exception using
+                    errcode = 'VS502',
+                    message = format('the replica identity of %s does not tell enough', v_leaf),
+                    detail = format('Old values of %s are needed; it has %s.', array_to_string(v_feed.keys, ', '),
                         coalesce(array_to_string(vsync_internal.identity_columns(v_leaf), ', '), 'none')),
-                    format('%s; or have vsync do it: options => ''{"replica_identity": "full"}''', v_alter));
+                    hint = format('%s; or have vsync do it: options => ''{"replica_identity": "full"}''', v_alter);
             end if;
             begin
                 execute v_alter;
             exception when insufficient_privilege then
-                perform vsync_internal.raise('VS002', format('permission denied to set the replica identity of %s', v_leaf), sqlerrm,
-                    format('As its owner: %s', v_alter));
+                raise exception using
+                    errcode = 'VS002',
+                    message = format('permission denied to set the replica identity of %s', v_leaf),
+                    detail = sqlerrm,
+                    hint = format('As its owner: %s', v_alter);
             end;
         end loop;
     end loop;
@@ -124,8 +137,11 @@ declare
 begin
     select coalesce(obj_description(p.oid, 'pg_publication'), '') into v_comment from pg_publication as p where p.pubname = 'vsync';
     if found and v_comment not like 'vsync: %' then
-        perform vsync_internal.raise('VS501', 'publication "vsync" belongs to somebody else', 'Capture by WAL needs this name.',
-            'alter publication vsync rename to …');
+        raise exception using
+            errcode = 'VS501',
+            message = 'publication "vsync" belongs to somebody else',
+            detail = 'Capture by WAL needs this name.',
+            hint = 'alter publication vsync rename to …';
     end if;
     return v_comment is not null;
 end

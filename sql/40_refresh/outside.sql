@@ -3,7 +3,11 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform vsync_internal.raise('VS006', 'this server runs no models', 'vsync was installed without plpython3u.', 'vsync worker --local');
+    raise exception using
+        errcode = 'VS006',
+        message = 'this server runs no models',
+        detail = 'vsync was installed without plpython3u.',
+        hint = 'vsync worker --local';
 end
 $$;
 comment on procedure vsync.work(interval, name) is

@@ -51,10 +51,13 @@ as $$
 begin
     -- waiting would hold a snapshot that the other build waits for
     if not pg_try_advisory_lock(hashtext('vsync index'), version_id) then
-        perform vsync_internal.raise('VS405', 'the index is being built already', format('Session %s is at it.', (
-            select string_agg(k.pid::text, ', ') from pg_locks as k where k.locktype = 'advisory' and k.granted and k.objid::bigint = version_id
+        raise exception using
+            errcode = 'VS405',
+            message = 'the index is being built already',
+            detail = format('Session %s is at it.', (
+                select string_agg(k.pid::text, ', ') from pg_locks as k where k.locktype = 'advisory' and k.granted and k.objid::bigint = version_id
                 and k.classid::bigint = (hashtext('vsync index')::bigint & 4294967295))),
-            'select * from pg_stat_progress_create_index');
+            hint = 'select * from pg_stat_progress_create_index';
     end if;
     return true;
 end
@@ -73,8 +76,11 @@ declare
 begin
     if index ->> 'type' <> 'none'
         and not exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', v_next)) and i.indisvalid) then
-        perform vsync_internal.raise('VS405', format('the new index of version %s of "%s" is not whole', v_version.version, v_version.embedding),
-            'Its build broke off.', format('vsync index rebuild %s %s', v_version.embedding, v_version.version));
+        raise exception using
+            errcode = 'VS405',
+            message = format('the new index of version %s of "%s" is not whole', v_version.version, v_version.embedding),
+            detail = 'Its build broke off.',
+            hint = format('vsync index rebuild %s %s', v_version.embedding, v_version.version);
     end if;
     -- renaming locks out no reader and no writer; queries say what the index holds from this row on
     if to_regclass(format('vsync_data.%I', v_version.data || '_ann')) is not null then

@@ -77,8 +77,11 @@ begin
         vsync_internal.key_list(v_version.keys, 't.%1$I = c.k%4$s', ' and '), vsync_internal.rule_parts(v_version, v_reads))
     into v_same, v_gone, v_changed, v_held, v_twice using keys, v_version.id, v_reads;
     if v_twice is not null then
-        perform vsync_internal.raise('VS206', 'the document query returns several rows for one key', format('The key is %s.', v_twice),
-            'Group by the key, or join rows that are unique for it.');
+        raise exception using
+            errcode = 'VS206',
+            message = 'the document query returns several rows for one key',
+            detail = format('The key is %s.', v_twice),
+            hint = 'Group by the key, or join rows that are unique for it.';
     end if;
     if num_nonnulls(v_gone, v_same, v_held) > 1 then
         -- all marks at once: who locks them out of order waits for a fold that waits for it

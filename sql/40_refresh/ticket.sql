@@ -36,8 +36,11 @@ as $$
 begin
     -- an error and never an empty answer, which would delete vectors
     if (ticket = vsync_internal.ticket(data)) is not true then
-        perform vsync_internal.raise('VS002', format('permission denied to call what reads the documents of "%s"', data),
-            'Only vsync calls it, with a ticket that is good for one version and one transaction.', format('select * from vsync_data.%I', data || '_document'));
+        raise exception using
+            errcode = 'VS002',
+            message = format('permission denied to call what reads the documents of "%s"', data),
+            detail = 'Only vsync calls it, with a ticket that is good for one version and one transaction.',
+            hint = format('select * from vsync_data.%I', data || '_document');
     end if;
     return true;
 end

@@ -135,9 +135,12 @@ begin
     -- forced it must work in an emergency: nothing that could take long, and no code of the owner's
     v_figures := vsync_internal.check_gate(v_embedding, v_version, not coalesce(force, false));
     if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
-        perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', version, embedding), v_figures ->> 'refused',
-            case when v_version.following and not v_version.paused then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',
-                embedding, embedding, version) else format('select vsync.resume_version(%L, %s)', embedding, version) end);
+        raise exception using
+            errcode = 'VS402',
+            message = format('version %s of "%s" is not fit to be served', version, embedding),
+            detail = v_figures ->> 'refused',
+            hint = case when v_version.following and not v_version.paused then format('call vsync.work(); select vsync.retry(%L); or select vsync.activate_version(%L, %s, force => true)',
+                embedding, embedding, version) else format('select vsync.resume_version(%L, %s)', embedding, version) end;
     end if;
     return vsync_internal.serve(v_embedding, v_version, 'activate', v_figures ->> 'refused' <> '', v_figures);
 end
@@ -186,19 +189,26 @@ begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_target := vsync_internal.rollback_target(embedding);
     if v_target is null then
-        perform vsync_internal.raise('VS403', format('there is nothing to roll "%s" back to', embedding),
-            'No version was served before this one, or it was rolled back to already, or it is dropped.',
-            format('select at, version, previous, action from vsync.activations where embedding = %L order by at', embedding));
+        raise exception using
+            errcode = 'VS403',
+            message = format('there is nothing to roll "%s" back to', embedding),
+            detail = 'No version was served before this one, or it was rolled back to already, or it is dropped.',
+            hint = format('select at, version, previous, action from vsync.activations where embedding = %L order by at', embedding);
     end if;
     v_version := vsync_internal.find_version(embedding, v_target);
     if not v_version.following then
-        perform vsync_internal.raise('VS403', format('version %s of "%s" follows changes no more', v_target, embedding),
-            format('It was retired at %s; its rollback window is over.', v_version.retired_at),
-            format('select vsync.resume_version(%L, %s), which brings it up to date; then activate it', embedding, v_target));
+        raise exception using
+            errcode = 'VS403',
+            message = format('version %s of "%s" follows changes no more', v_target, embedding),
+            detail = format('It was retired at %s; its rollback window is over.', v_version.retired_at),
+            hint = format('select vsync.resume_version(%L, %s), which brings it up to date; then activate it', embedding, v_target);
     end if;
     if v_version.paused then
-        perform vsync_internal.raise('VS403', format('version %s of "%s" is paused', v_target, embedding), 'Changes wait for it.',
-            format('select vsync.resume_version(%L, %s)', embedding, v_target));
+        raise exception using
+            errcode = 'VS403',
+            message = format('version %s of "%s" is paused', v_target, embedding),
+            detail = 'Changes wait for it.',
+            hint = format('select vsync.resume_version(%L, %s)', embedding, v_target);
     end if;
     -- counts nothing that could take long or fail: it must work in an emergency
     return vsync_internal.serve(v_embedding, v_version, 'rollback', false, jsonb_build_object('waiting',

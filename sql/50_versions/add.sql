@@ -74,15 +74,22 @@ declare
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
     if v_owner <> v_embedding.owner then
-        perform vsync_internal.raise('VS002', format('a version of "%s" must be added by its owner', embedding),
-            format('The current role is "%s".', v_owner), format('set role %I', v_embedding.owner));
+        raise exception using
+            errcode = 'VS002',
+            message = format('a version of "%s" must be added by its owner', embedding),
+            detail = format('The current role is "%s".', v_owner),
+            hint = format('set role %I', v_embedding.owner);
     end if;
     analysis := vsync_internal.own_analysis(v_view, v_embedding.options);
     if (analysis ->> 'root_oid')::oid <> v_embedding.root
         or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(analysis -> 'keys') with ordinality as e (k, i))
         <> (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_base.keys) with ordinality as e (k, i)) then
-        perform vsync_internal.raise('VS203', 'the document of a version has another key', format('The embedding''s root is %s, its key %s.',
-            v_embedding.root, vsync_internal.key_list(v_base.keys, '%1$I')), 'Create another embedding for it.');
+        raise exception using
+            errcode = 'VS203',
+            message = 'the document of a version has another key',
+            detail = format('The embedding''s root is %s, its key %s.',
+                v_embedding.root, vsync_internal.key_list(v_base.keys, '%1$I')),
+            hint = 'Create another embedding for it.';
     end if;
     perform vsync_internal.check_rights(v_embedding.root, v_owner, vsync_internal.relations_of(analysis));
     v_id := vsync_internal.create_version(embedding, v_version, (v_plan ->> 'model_id')::int, v_plan ->> 'document',

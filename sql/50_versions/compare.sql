@@ -62,15 +62,21 @@ declare
     v_figures jsonb;
 begin
     if compare_versions.k is null or compare_versions.k not between 1 and 1000 or version_a = version_b or cardinality(queries) > 1000 then
-        perform vsync_internal.raise('VS001', 'these cannot be compared', format('version_a is %s, version_b is %s, k is %s, %s queries are given',
-            version_a, version_b, coalesce(compare_versions.k::text, 'null'), coalesce(cardinality(queries), 0)),
-            'Compare two versions, k 1 to 1000, with at most 1000 queries.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'these cannot be compared',
+            detail = format('version_a is %s, version_b is %s, k is %s, %s queries are given',
+                version_a, version_b, coalesce(compare_versions.k::text, 'null'), coalesce(cardinality(queries), 0)),
+            hint = 'Compare two versions, k 1 to 1000, with at most 1000 queries.';
     end if;
     v_queries := array(select distinct u.q from unnest(
         coalesce(queries, vsync_internal.judged_queries(v_embedding.name, 1000), vsync_internal.sample_queries(v_a, 100))) as u (q) where u.q <> '' order by 1);
     if cardinality(v_queries) = 0 then
-        perform vsync_internal.raise('VS001', 'there is nothing to compare with', format('No query has text, and version %s no document.', version_a),
-            'Give queries => array[''…''], or call vsync.work() first.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'there is nothing to compare with',
+            detail = format('No query has text, and version %s no document.', version_a),
+            hint = 'Give queries => array[''…''], or call vsync.work() first.';
     end if;
     with a as materialized (select n.* from vsync_internal.nearest_exactly(v_a, v_queries, k) as n),
     b as materialized (select n.* from vsync_internal.nearest_exactly(v_b, v_queries, k) as n),

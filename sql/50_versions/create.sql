@@ -75,9 +75,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(name, '') = '' or document is null then
-        perform vsync_internal.raise('VS001', 'an embedding needs a name and a document query',
-            format('name is %s, document is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(document, 60)), 'null')),
-            'See \df+ vsync.create_embedding for an example.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'an embedding needs a name and a document query',
+            detail = format('name is %s, document is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(document, 60)), 'null')),
+            hint = 'See \df+ vsync.create_embedding for an example.';
     end if;
     perform vsync_internal.check_capture(capture);
     perform vsync_internal.check_embedding_options(options);
@@ -89,9 +91,11 @@ begin
             raise notice 'embedding "%" already exists, skipping', name;
             return false;
         end if;
-        perform vsync_internal.raise('VS301', format('embedding "%s" already exists', name),
-            format('It belongs to role "%s".', vsync_internal.owner_of(name)),
-            format('select vsync.drop_embedding(%L)', name));
+        raise exception using
+            errcode = 'VS301',
+            message = format('embedding "%s" already exists', name),
+            detail = format('It belongs to role "%s".', vsync_internal.owner_of(name)),
+            hint = format('select vsync.drop_embedding(%L)', name);
     end if;
     perform vsync_internal.sweep(name);
     return true;
@@ -122,8 +126,11 @@ begin
             select (document ->> 'root_oid')::oid::regclass union all
             select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(document -> 'dependencies') as d) as r (relation)
         order by has_table_privilege(r.relation, 'select') limit 1;
-        perform vsync_internal.raise('VS002', 'the document cannot be read by its owner', v_message,
-            format('grant select on %s to %I', v_hidden, current_user));
+        raise exception using
+            errcode = 'VS002',
+            message = 'the document cannot be read by its owner',
+            detail = v_message,
+            hint = format('grant select on %s to %I', v_hidden, current_user);
     end;
     return v_warnings;
 end
@@ -141,14 +148,20 @@ declare
 begin
     foreach v_relation in array root || dependencies loop
         if not has_table_privilege(owner, v_relation, 'trigger') then
-            perform vsync_internal.raise('VS002', format('permission denied for table %s', v_relation),
-                'Capturing its changes needs the privilege TRIGGER.', format('grant trigger on %s to %I', v_relation, owner));
+            raise exception using
+                errcode = 'VS002',
+                message = format('permission denied for table %s', v_relation),
+                detail = 'Capturing its changes needs the privilege TRIGGER.',
+                hint = format('grant trigger on %s to %I', v_relation, owner);
         end if;
     end loop;
     if not has_schema_privilege(owner, (select c.relnamespace from pg_class as c where c.oid = root), 'create') then
-        perform vsync_internal.raise('VS002', format('permission denied for the schema of %s', root),
-            'The serving view is created there.', format('grant create on schema %s to %I',
-            (select c.relnamespace::regnamespace from pg_class as c where c.oid = root), owner));
+        raise exception using
+            errcode = 'VS002',
+            message = format('permission denied for the schema of %s', root),
+            detail = 'The serving view is created there.',
+            hint = format('grant create on schema %s to %I',
+                (select c.relnamespace::regnamespace from pg_class as c where c.oid = root), owner);
     end if;
     return true;
 end

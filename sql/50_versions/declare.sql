@@ -10,8 +10,11 @@ declare
     v_analysis pg_catalog.jsonb;
 begin
     if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
-        perform vsync_internal.raise('VS001', 'standard_conforming_strings is off', 'A document query is read as standard SQL writes strings.',
-            'set standard_conforming_strings = on');
+        raise exception using
+            errcode = 'VS001',
+            message = 'standard_conforming_strings is off',
+            detail = 'A document query is read as standard SQL writes strings.',
+            hint = 'set standard_conforming_strings = on';
     end if;
     perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
     begin
@@ -19,8 +22,12 @@ begin
             pg_catalog.regexp_replace(document, ';\s*$', ''));
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
-        perform vsync_internal.raise('VS201', 'the document query is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
-            pg_catalog.format('(%s)', v_state)), 'Run the query by itself in psql to see the place.');
+        raise exception using
+            errcode = 'VS201',
+            message = 'the document query is not valid',
+            detail = pg_catalog.concat_ws(' ', v_message, v_detail,
+                pg_catalog.format('(%s)', v_state)),
+            hint = 'Run the query by itself in psql to see the place.';
     end;
     v_analysis := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
         pg_catalog.format('vsync_data.%I', data operator(pg_catalog.||) '_document')::pg_catalog.regclass, options)
@@ -40,8 +47,12 @@ begin
         end loop;
     exception when syntax_error_or_access_rule_violation then
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
-        perform vsync_internal.raise('VS201', 'a query of depends_on is not valid', pg_catalog.concat_ws(' ', v_message, v_detail,
-            pg_catalog.format('(%s)', v_state)), 'It selects the root''s key columns from a relation called changed; tables are written with their schema.');
+        raise exception using
+            errcode = 'VS201',
+            message = 'a query of depends_on is not valid',
+            detail = pg_catalog.concat_ws(' ', v_message, v_detail,
+                pg_catalog.format('(%s)', v_state)),
+            hint = 'It selects the root''s key columns from a relation called changed; tables are written with their schema.';
     end;
     execute pg_catalog.format('grant select on vsync_data.%I to %I', data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return v_analysis;

@@ -131,17 +131,25 @@ begin
     v_champion := vsync_internal.serving_version(v_embedding.name);
     v_challenger := vsync_internal.find_version(start_experiment.embedding, start_experiment.version);
     if start_experiment.share is null or start_experiment.share not between 0 and 1 then
-        perform vsync_internal.raise('VS001', 'share is out of range', format('share is %s', coalesce(start_experiment.share::text, 'null')),
-            'Give a share of the callers from 0 to 1, for example 0.1.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'share is out of range',
+            detail = format('share is %s', coalesce(start_experiment.share::text, 'null')),
+            hint = 'Give a share of the callers from 0 to 1, for example 0.1.';
     end if;
     if v_challenger.id = v_champion.id then
-        perform vsync_internal.raise('VS406', format('version %s of "%s" is being served', v_challenger.version, v_embedding.name),
-            'The active version is the champion, and answers whom the challenger does not.',
-            format('select version, label, state from vsync.versions where embedding = %L', v_embedding.name));
+        raise exception using
+            errcode = 'VS406',
+            message = format('version %s of "%s" is being served', v_challenger.version, v_embedding.name),
+            detail = 'The active version is the champion, and answers whom the challenger does not.',
+            hint = format('select version, label, state from vsync.versions where embedding = %L', v_embedding.name);
     end if;
     if v_running.challenger <> v_challenger.version then
-        perform vsync_internal.raise('VS406', format('version %s of "%s" is being tried already', v_running.challenger, v_embedding.name),
-            format('Experiment %s runs since %s.', v_running.id, v_running.started_at), format('select vsync.stop_experiment(%L)', v_embedding.name));
+        raise exception using
+            errcode = 'VS406',
+            message = format('version %s of "%s" is being tried already', v_running.challenger, v_embedding.name),
+            detail = format('Experiment %s runs since %s.', v_running.id, v_running.started_at),
+            hint = format('select vsync.stop_experiment(%L)', v_embedding.name);
     end if;
     if v_running.id is not null then
         update vsync_internal.experiments as e set share = start_experiment.share where e.id = v_running.id;
@@ -149,9 +157,12 @@ begin
     end if;
     v_figures := vsync_internal.check_gate(v_embedding, v_challenger, not coalesce(force, false));
     if v_figures ->> 'refused' <> '' and not coalesce(force, false) then
-        perform vsync_internal.raise('VS402', format('version %s of "%s" is not fit to be served', v_challenger.version, v_embedding.name),
-            v_figures ->> 'refused', format('call vsync.work(); or select vsync.start_experiment(%L, %s, %s, force => true)',
-                v_embedding.name, v_challenger.version, start_experiment.share));
+        raise exception using
+            errcode = 'VS402',
+            message = format('version %s of "%s" is not fit to be served', v_challenger.version, v_embedding.name),
+            detail = v_figures ->> 'refused',
+            hint = format('call vsync.work(); or select vsync.start_experiment(%L, %s, %s, force => true)',
+                v_embedding.name, v_challenger.version, start_experiment.share);
     end if;
     perform vsync_internal.make_counter(v_champion), vsync_internal.make_counter(v_challenger);
     insert into vsync_internal.experiments (embedding, champion, challenger, share)

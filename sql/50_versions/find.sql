@@ -10,8 +10,11 @@ declare
 begin
     select * into v_embedding from vsync_internal.embeddings as e where e.name = find_embedding.name;
     if not found then
-        perform vsync_internal.raise('VS302', format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
-            'select name from vsync.embeddings lists them.', vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1)));
+        raise exception using
+            errcode = 'VS302',
+            message = format('embedding "%s" does not exist', coalesce(find_embedding.name, 'null')),
+            detail = 'select name from vsync.embeddings lists them.',
+            hint = vsync_internal.did_you_mean(coalesce(find_embedding.name, ''), array(select e.name::text from vsync_internal.embeddings as e order by 1));
     end if;
     v_embedding.owner := vsync_internal.owner_of(v_embedding.name);
     return v_embedding;
@@ -33,10 +36,12 @@ begin
     select * into v_version from vsync_internal.versions as v
     where v.embedding = find_version.embedding and v.version = find_version.version and v.state <> 'dropped';
     if not found then
-        perform vsync_internal.raise('VS401', format('embedding "%s" has no version %s', embedding, coalesce(version::text, 'null')),
-            format('Its versions are %s.', (select string_agg(format('%s (%s)', v.version, v.state), ', ' order by v.version)
+        raise exception using
+            errcode = 'VS401',
+            message = format('embedding "%s" has no version %s', embedding, coalesce(version::text, 'null')),
+            detail = format('Its versions are %s.', (select string_agg(format('%s (%s)', v.version, v.state), ', ' order by v.version)
                 from vsync_internal.versions as v where v.embedding = find_version.embedding)),
-            format('select version, state from vsync.versions where embedding = %L', embedding));
+            hint = format('select version, state from vsync.versions where embedding = %L', embedding);
     end if;
     return v_version;
 end

@@ -59,8 +59,11 @@ declare
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('judge answers of "%s"', v_embedding.name));
     if coalesce(put_judgement.query, '') = '' or put_judgement.grade < 0 then
-        perform vsync_internal.raise('VS001', 'this is no judgement', format('query is %L, grade is %s', left(put_judgement.query, 100), put_judgement.grade),
-            'Pass a query with text and a grade of 0 or above; null forgets a grade.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'this is no judgement',
+            detail = format('query is %L, grade is %s', left(put_judgement.query, 100), put_judgement.grade),
+            hint = 'Pass a query with text and a grade of 0 or above; null forgets a grade.';
     end if;
     execute format('select %s from (select %s) as k', vsync_internal.key_json(v_keys, 'k'), vsync_internal.key_values(v_keys, '$1'))
     into v_key using vsync_internal.key_of(v_keys, put_judgement.key);

@@ -100,8 +100,12 @@ begin
     if v_given is null or not v_given ?& v_names
         or (select count(*) from jsonb_object_keys(v_given)) <> cardinality(v_names)
         or exists (select from jsonb_each(v_given) as e where jsonb_typeof(e.value) not in ('string', 'number', 'boolean')) then
-        perform vsync_internal.raise('VS304', 'the key does not fit', format('Given: %s', coalesce(left(key::text, 200), 'null')), format('Pass %s',
-            (select jsonb_object_agg(k ->> 'output', '<' || (k ->> 'type') || '>') from jsonb_array_elements(keys) as k)));
+        raise exception using
+            errcode = 'VS304',
+            message = 'the key does not fit',
+            detail = format('Given: %s', coalesce(left(key::text, 200), 'null')),
+            hint = format('Pass %s',
+                (select jsonb_object_agg(k ->> 'output', '<' || (k ->> 'type') || '>') from jsonb_array_elements(keys) as k));
     end if;
     v_source := case when cardinality(v_names) = 1 then v_given ->> v_names[1]
         else (select jsonb_agg(v_given -> n order by i)::text from unnest(v_names) with ordinality as u (n, i)) end;
@@ -109,8 +113,12 @@ begin
         execute format('select %s from (select %s) as k', vsync_internal.key_text(keys, 'k'), vsync_internal.key_values(keys, '$1'))
         into v_key using v_source;
     exception when data_exception then
-        perform vsync_internal.raise('VS304', 'the key does not fit', sqlerrm, format('Pass %s',
-            (select jsonb_object_agg(k ->> 'output', '<' || (k ->> 'type') || '>') from jsonb_array_elements(keys) as k)));
+        raise exception using
+            errcode = 'VS304',
+            message = 'the key does not fit',
+            detail = sqlerrm,
+            hint = format('Pass %s',
+                (select jsonb_object_agg(k ->> 'output', '<' || (k ->> 'type') || '>') from jsonb_array_elements(keys) as k));
     end;
     return v_key;
 end

@@ -7,8 +7,11 @@ declare
     v_name text;
 begin
     if options ? 'destination' and options -> 'destination' <> '"table"' then
-        perform vsync_internal.raise('VS001', 'vectors in columns of the root table are not supported', format('destination is %s', options -> 'destination'),
-            'Leave destination out: select p.*, v.embedding from products as p join product_search as v using (id) reads rows and vectors together.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'vectors in columns of the root table are not supported',
+            detail = format('destination is %s', options -> 'destination'),
+            hint = 'Leave destination out: select p.*, v.embedding from products as p join product_search as v using (id) reads rows and vectors together.';
     end if;
     perform vsync_internal.check_options(options, '{depends_on,destination,gate,refresh_every,replica_identity,retention,rollback_window}', 'options');
     foreach v_name in array array['refresh_every', 'rollback_window', 'retention'] loop
@@ -17,20 +20,29 @@ begin
                 raise invalid_parameter_value using message = 'it is too short';
             end if;
         exception when data_exception then
-            perform vsync_internal.raise('VS001', format('%s is no interval that can be kept', v_name), format('Given: %s (%s)', options -> v_name, sqlerrm),
-                format('Write for instance {"%s": "7 days"}.', v_name));
+            raise exception using
+                errcode = 'VS001',
+                message = format('%s is no interval that can be kept', v_name),
+                detail = format('Given: %s (%s)', options -> v_name, sqlerrm),
+                hint = format('Write for instance {"%s": "7 days"}.', v_name);
         end;
     end loop;
     if options ? 'gate' then
         perform vsync_internal.check_options(options -> 'gate', '{coverage,overlap,ndcg}', 'gate');
         if exists (select from jsonb_each(options -> 'gate') as g where jsonb_typeof(g.value) <> 'number' or (g.value)::numeric not between 0 and 1) then
-            perform vsync_internal.raise('VS001', 'a threshold of the gate is no share', format('gate is %s', options -> 'gate'),
-                'Write for instance {"gate": {"coverage": 0.999, "overlap": 0.6}}.');
+            raise exception using
+                errcode = 'VS001',
+                message = 'a threshold of the gate is no share',
+                detail = format('gate is %s', options -> 'gate'),
+                hint = 'Write for instance {"gate": {"coverage": 0.999, "overlap": 0.6}}.';
         end if;
     end if;
     if options ? 'replica_identity' and options -> 'replica_identity' is distinct from '"full"' then
-        perform vsync_internal.raise('VS001', 'unknown replica_identity', format('Given: %s', options -> 'replica_identity'),
-            'Use {"replica_identity": "full"}, which lets vsync set it on the tables that need it, or leave it out.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'unknown replica_identity',
+            detail = format('Given: %s', options -> 'replica_identity'),
+            hint = 'Use {"replica_identity": "full"}, which lets vsync set it on the tables that need it, or leave it out.';
     end if;
     return true;
 end

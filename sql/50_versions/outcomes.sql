@@ -59,8 +59,11 @@ declare
 begin
     perform vsync_internal.find_embedding(report_outcome.embedding);
     if report_outcome.outcome is null or length(report_outcome.outcome) not between 1 and 63 then
-        perform vsync_internal.raise('VS001', 'this is no outcome', format('outcome is %L', left(report_outcome.outcome, 100)),
-            'Name what happened in 1 to 63 characters, for example ''click''.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'this is no outcome',
+            detail = format('outcome is %L', left(report_outcome.outcome, 100)),
+            hint = 'Name what happened in 1 to 63 characters, for example ''click''.';
     end if;
     v_running := vsync_internal.running_experiment(report_outcome.embedding);
     if v_running.id is null or report_outcome.version is null or report_outcome.version not in (v_running.champion, v_running.challenger) then

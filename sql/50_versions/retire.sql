@@ -76,18 +76,25 @@ begin
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_version := vsync_internal.find_version(embedding, version);
     if v_version.state = 'active' then
-        perform vsync_internal.raise('VS404', format('version %s of "%s" is being served', version, embedding), 'The active version cannot be dropped.',
-            format('select vsync.activate_version(%L, …) another one first, or select vsync.drop_embedding(%L)', embedding, embedding));
+        raise exception using
+            errcode = 'VS404',
+            message = format('version %s of "%s" is being served', version, embedding),
+            detail = 'The active version cannot be dropped.',
+            hint = format('select vsync.activate_version(%L, …) another one first, or select vsync.drop_embedding(%L)', embedding, embedding);
     end if;
     if version = vsync_internal.rollback_target(embedding) and v_version.following then
-        perform vsync_internal.raise('VS404', format('version %s of "%s" is what a rollback would serve', version, embedding),
-            format('It was retired at %s and is kept for its rollback window.', v_version.retired_at),
-            format('select vsync.end_rollback(%L), then drop it', embedding));
+        raise exception using
+            errcode = 'VS404',
+            message = format('version %s of "%s" is what a rollback would serve', version, embedding),
+            detail = format('It was retired at %s and is kept for its rollback window.', v_version.retired_at),
+            hint = format('select vsync.end_rollback(%L), then drop it', embedding);
     end if;
     if vsync_internal.is_seen(v_version) then
-        perform vsync_internal.raise('VS404', format('version %s of "%s" may still be seen', version, embedding),
-            'A session holds a snapshot from before the version was retired, or this transaction retired it.',
-            'select pid, xact_start, query from pg_stat_activity where backend_xmin is not null order by xact_start');
+        raise exception using
+            errcode = 'VS404',
+            message = format('version %s of "%s" may still be seen', version, embedding),
+            detail = 'A session holds a snapshot from before the version was retired, or this transaction retired it.',
+            hint = 'select pid, xact_start, query from pg_stat_activity where backend_xmin is not null order by xact_start';
     end if;
     return vsync_internal.remove_version(v_version);
 end

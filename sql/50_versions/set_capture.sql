@@ -6,8 +6,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if capture is null or capture not in ('trigger', 'wal', 'manual') then
-        perform vsync_internal.raise('VS001', 'unknown capture mode', format('Given: %s', coalesce(capture, 'null')),
-            'Use capture => ''trigger'', ''wal'' to read changes from a logical slot, or ''manual'' where only vsync.refresh() marks.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'unknown capture mode',
+            detail = format('Given: %s', coalesce(capture, 'null')),
+            hint = 'Use capture => ''trigger'', ''wal'' to read changes from a logical slot, or ''manual'' where only vsync.refresh() marks.';
     end if;
     return capture;
 end

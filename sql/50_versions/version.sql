@@ -22,11 +22,18 @@ begin
     perform vsync_internal.check_rights(v_root, v_owner, vsync_internal.relations_of(analysis));
     select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root;
     if to_regclass(format('%I.%I', v_schema, name)) is not null then
-        perform vsync_internal.raise('VS301', format('relation "%s.%s" already exists', v_schema, name),
-            'The serving view of an embedding has its name and stands beside the root table.', 'Choose another name for the embedding.');
+        raise exception using
+            errcode = 'VS301',
+            message = format('relation "%s.%s" already exists', v_schema, name),
+            detail = 'The serving view of an embedding has its name and stands beside the root table.',
+            hint = 'Choose another name for the embedding.';
     end if;
     if not exists (select from vsync_internal.models as m where m.id = model_id) then
-        perform vsync_internal.raise('VS101', 'the model does not exist', format('No model has the number %s.', model_id), 'select * from vsync.models');
+        raise exception using
+            errcode = 'VS101',
+            message = 'the model does not exist',
+            detail = format('No model has the number %s.', model_id),
+            hint = 'select * from vsync.models';
     end if;
     perform vsync_internal.sign();
     insert into vsync_internal.embeddings (name, root, owner, capture, options)

@@ -29,15 +29,20 @@ declare
     v_rule vsync_internal.rules;
 begin
     if coalesce(name, '') = '' or condition is null or action is null then
-        perform vsync_internal.raise('VS001', 'a rule needs a name, a condition and an action',
-            format('name is %s, condition is %s, action is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(condition, 60)), 'null'),
-                coalesce(quote_literal(action), 'null')), 'See \df+ vsync.create_rule for an example.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'a rule needs a name, a condition and an action',
+            detail = format('name is %s, condition is %s, action is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(condition, 60)), 'null'),
+                coalesce(quote_literal(action), 'null')),
+            hint = 'See \df+ vsync.create_rule for an example.';
     end if;
     perform pg_advisory_xact_lock(hashtext('vsync rule'), hashtext(name));
     if exists (select from vsync_internal.rules as r where r.name = create_rule.name) then
-        perform vsync_internal.raise('VS301', format('rule "%s" already exists', name),
-            format('It is a rule of embedding "%s".', (select r.embedding from vsync_internal.rules as r where r.name = create_rule.name)),
-            format('select vsync.drop_rule(%L)', name));
+        raise exception using
+            errcode = 'VS301',
+            message = format('rule "%s" already exists', name),
+            detail = format('It is a rule of embedding "%s".', (select r.embedding from vsync_internal.rules as r where r.name = create_rule.name)),
+            hint = format('select vsync.drop_rule(%L)', name);
     end if;
     v_rule.id := nextval('vsync_internal.rules_id_seq');
     v_rule.name := name;

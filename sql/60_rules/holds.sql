@@ -46,14 +46,20 @@ begin
     -- waits for a worker that is just marking what this hold covers
     select * into v_hold from vsync_internal.holds as h where h.id = decide_hold.hold for update;
     if not found then
-        perform vsync_internal.raise('VS604', format('hold %s does not exist', coalesce(hold::text, 'null')), 'vsync.holds lists what waits.',
-            'select id, embedding, rule, documents, state from vsync.holds');
+        raise exception using
+            errcode = 'VS604',
+            message = format('hold %s does not exist', coalesce(hold::text, 'null')),
+            detail = 'vsync.holds lists what waits.',
+            hint = 'select id, embedding, rule, documents, state from vsync.holds';
     end if;
     v_owner := (vsync_internal.find_embedding(v_hold.embedding)).owner;
     perform vsync_internal.require_owner(v_owner, format('decide what waits of "%s"', v_hold.embedding));
     if v_hold.state <> 'waiting' then
-        perform vsync_internal.raise('VS604', format('hold %s is %s already', hold, v_hold.state), format('By "%s" at %s.', v_hold.decided_by, v_hold.decided_at),
-            'select id, embedding, rule, documents from vsync.holds where state = ''waiting''');
+        raise exception using
+            errcode = 'VS604',
+            message = format('hold %s is %s already', hold, v_hold.state),
+            detail = format('By "%s" at %s.', v_hold.decided_by, v_hold.decided_at),
+            hint = 'select id, embedding, rule, documents from vsync.holds where state = ''waiting''';
     end if;
     update vsync_internal.holds as h
     set state = decide_hold.state, decided_at = clock_timestamp(), decided_by = session_user, documents = w.documents, sample = w.keys

@@ -63,7 +63,7 @@ begin
         if v_rule.relation is not null then
             documents := vsync_internal.call_count(v_version.data, vsync_internal.ticket(v_version.data));
         end if;
-        perform vsync_internal.raise('VS999', 'previewed');
+        raise exception using errcode = 'VS999', message = 'previewed';
     exception when sqlstate 'VS999' then
         null; -- what was stored for it is gone again
     end;

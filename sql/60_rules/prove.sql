@@ -32,9 +32,11 @@ begin
         null; -- what is no name is no table either
     end;
     if relation is not null and (v_relation = any (v_known)) is not true then
-        perform vsync_internal.raise('VS602', format('params.relation "%s" is no table that the documents read', relation),
-            format('Embedding "%s" depends on %s.', embedding.name, array_to_string(v_known, ', ')),
-            vsync_internal.did_you_mean(relation, v_known::text[]));
+        raise exception using
+            errcode = 'VS602',
+            message = format('params.relation "%s" is no table that the documents read', relation),
+            detail = format('Embedding "%s" depends on %s.', embedding.name, array_to_string(v_known, ', ')),
+            hint = vsync_internal.did_you_mean(relation, v_known::text[]);
     end if;
     return nullif(v_relation, embedding.root);
 end
@@ -57,8 +59,11 @@ begin
         v_interval := null;
     end;
     if params ? name and (v_interval > interval '0') is not true then
-        perform vsync_internal.raise('VS001', format('params.%s is no time that can pass', name), format('It is %s.', params ->> name),
-            format('For instance {"%s": "2 hours"}.', name));
+        raise exception using
+            errcode = 'VS001',
+            message = format('params.%s is no time that can pass', name),
+            detail = format('It is %s.', params ->> name),
+            hint = format('For instance {"%s": "2 hours"}.', name);
     end if;
     return v_interval;
 end
@@ -83,9 +88,11 @@ begin
         perform from vsync_internal.call_judge(version.data, vsync_internal.judge_query(version, array[rule.id]), '[]', vsync_internal.ticket(version.data));
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
-        perform vsync_internal.raise('VS601', format('the condition of rule "%s" cannot be asked', rule.name),
-            format('Of version %s of "%s": %s (%s)', version.version, version.embedding, v_message, v_state),
-            'It must be one boolean expression that the embedding''s owner may evaluate; names outside pg_catalog are written with their schema.');
+        raise exception using
+            errcode = 'VS601',
+            message = format('the condition of rule "%s" cannot be asked', rule.name),
+            detail = format('Of version %s of "%s": %s (%s)', version.version, version.embedding, v_message, v_state),
+            hint = 'It must be one boolean expression that the embedding''s owner may evaluate; names outside pg_catalog are written with their schema.';
     end;
     v_catalog := vsync_internal.call_probe(version.data, vsync_internal.judge_query(version, array[rule.id], '''[]''::pg_catalog.jsonb'),
         vsync_internal.ticket(version.data));
@@ -95,8 +102,11 @@ begin
         and (f ->> 'kind' <> 'f' or (f ->> 'returns_set')::boolean and f ->> 'name' <> 'jsonb_to_recordset')
     order by 1 limit 1;
     if v_function is not null then
-        perform vsync_internal.raise('VS601', format('the condition of rule "%s" calls what no rule may', rule.name), v_function,
-            'A rule asks and changes nothing: its functions are immutable or stable, of one row, and return one value.');
+        raise exception using
+            errcode = 'VS601',
+            message = format('the condition of rule "%s" calls what no rule may', rule.name),
+            detail = v_function,
+            hint = 'A rule asks and changes nothing: its functions are immutable or stable, of one row, and return one value.';
     end if;
     -- of the query itself come the functions that read its cases
     return v_catalog -> 'session_values' <> '[]' or (rule.params -> 'subqueries')::boolean is true

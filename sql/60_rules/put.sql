@@ -10,8 +10,11 @@ declare
 begin
     select * into v_rule from vsync_internal.rules as r where r.name = find_rule.name;
     if not found then
-        perform vsync_internal.raise('VS603', format('rule "%s" does not exist', coalesce(find_rule.name, 'null')),
-            'select name from vsync.rules lists them.', vsync_internal.did_you_mean(coalesce(find_rule.name, ''), array(select r.name::text from vsync_internal.rules as r order by 1)));
+        raise exception using
+            errcode = 'VS603',
+            message = format('rule "%s" does not exist', coalesce(find_rule.name, 'null')),
+            detail = 'select name from vsync.rules lists them.',
+            hint = vsync_internal.did_you_mean(coalesce(find_rule.name, ''), array(select r.name::text from vsync_internal.rules as r order by 1));
     end if;
     return v_rule;
 end
@@ -83,8 +86,11 @@ begin
     -- versions are added under the same lock: each of them is proved against every rule
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(rule.embedding));
     if rule.valid_from >= rule.valid_until then
-        perform vsync_internal.raise('VS001', format('rule "%s" would never hold', rule.name),
-            format('valid_from is %s, valid_until is %s.', rule.valid_from, rule.valid_until), 'Let valid_until be later than valid_from.');
+        raise exception using
+            errcode = 'VS001',
+            message = format('rule "%s" would never hold', rule.name),
+            detail = format('valid_from is %s, valid_until is %s.', rule.valid_from, rule.valid_until),
+            hint = 'Let valid_until be later than valid_from.';
     end if;
     rule := vsync_internal.store_rule(rule, v_embedding, anew => change <> 'disable');
     perform vsync_internal.keep_revision(rule, change);
@@ -136,8 +142,11 @@ begin
             perform vsync_internal.prove_rule(v_rule, v_version);
         exception when sqlstate 'VS601' then
             get stacked diagnostics v_detail = pg_exception_detail;
-            perform vsync_internal.raise('VS402', format('rule "%s" does not fit the document of the new version', v_rule.name), v_detail,
-                format('Select what it reads in the document, or: select vsync.disable_rule(%L)', v_rule.name));
+            raise exception using
+                errcode = 'VS402',
+                message = format('rule "%s" does not fit the document of the new version', v_rule.name),
+                detail = v_detail,
+                hint = format('Select what it reads in the document, or: select vsync.disable_rule(%L)', v_rule.name);
         end;
     end loop;
     return vsync_internal.put_excluded(v_version);

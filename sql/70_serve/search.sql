@@ -84,7 +84,11 @@ declare
     v_found jsonb;
 begin
     if search.k is null or search.k < 1 or search.k > 10000 then
-        perform vsync_internal.raise('VS001', 'k is out of range', format('k is %s', coalesce(search.k::text, 'null')), 'Ask for 1 to 10000 documents.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'k is out of range',
+            detail = format('k is %s', coalesce(search.k::text, 'null')),
+            hint = 'Ask for 1 to 10000 documents.';
     end if;
     v_version := vsync_internal.answering_version(search.embedding, search.caller);
     if search.query is null then

@@ -84,8 +84,11 @@ declare
         where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following);
 begin
     if v_broken is not null then
-        perform vsync_internal.raise('VS303', format('embedding "%s" is broken', embedding), v_broken,
-            format('select vsync.drop_embedding(%L)', embedding));
+        raise exception using
+            errcode = 'VS303',
+            message = format('embedding "%s" is broken', embedding),
+            detail = v_broken,
+            hint = format('select vsync.drop_embedding(%L)', embedding);
     end if;
     -- the root before the vectors, as who drops them takes them
     perform vsync_internal.lock_root(v_embedding.name);
@@ -108,8 +111,11 @@ begin
     select a.* into v_version from vsync_internal.versions as v, vsync_internal.audited_versions(v.embedding) as a
     where v.id = audit_page.version_id and a.id = v.id;
     if not found then
-        perform vsync_internal.raise('VS401', 'the version does not exist', format('No live version has the number %s.', coalesce(version_id::text, 'null')),
-            'select embedding, version, state from vsync.versions');
+        raise exception using
+            errcode = 'VS401',
+            message = 'the version does not exist',
+            detail = format('No live version has the number %s.', coalesce(version_id::text, 'null')),
+            hint = 'select embedding, version, state from vsync.versions';
     end if;
     select * into v_found from vsync_internal.audit_compare(v_version, after_key, max_keys, repair);
     if repair then

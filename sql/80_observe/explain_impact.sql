@@ -112,7 +112,11 @@ declare
     v_cost record;
 begin
     if relation is null then
-        perform vsync_internal.raise('VS001', 'a relation is needed', 'It is null.', 'select * from vsync.explain_impact(''schema.table'', ''1'')');
+        raise exception using
+            errcode = 'VS001',
+            message = 'a relation is needed',
+            detail = 'It is null.',
+            hint = 'select * from vsync.explain_impact(''schema.table'', ''1'')';
     end if;
     for v_found in
         select v.id, d.relation, array_agg(d.number order by d.number) as numbers,
@@ -126,8 +130,11 @@ begin
         group by v.id, d.relation order by v.embedding, v.version
     loop
         if vsync_internal.row_keys(v_found.relation) is null then
-            perform vsync_internal.raise('VS304', format('rows of %s cannot be named', v_found.relation), 'It has no primary key, or one of a type that JSON cannot give.',
-                format('alter table %s add primary key (…)', v_found.relation));
+            raise exception using
+                errcode = 'VS304',
+                message = format('rows of %s cannot be named', v_found.relation),
+                detail = 'It has no primary key, or one of a type that JSON cannot give.',
+                hint = format('alter table %s add primary key (…)', v_found.relation);
         end if;
         select * into v_version from vsync_internal.versions as v where v.id = v_found.id;
         v_key := vsync_internal.key_of(vsync_internal.row_keys(v_found.relation), key);

@@ -26,8 +26,11 @@ declare
     v_recall float8;
 begin
     if k is null or k not between 1 and 1000 or samples is null or samples not between 1 and 1000 then
-        perform vsync_internal.raise('VS001', 'a recall cannot be estimated like this', format('k is %s, samples is %s', coalesce(k::text, 'null'), coalesce(samples::text, 'null')),
-            'Take 1 to 1000 neighbours of 1 to 1000 samples.');
+        raise exception using
+            errcode = 'VS001',
+            message = 'a recall cannot be estimated like this',
+            detail = format('k is %s, samples is %s', coalesce(k::text, 'null'), coalesce(samples::text, 'null')),
+            hint = 'Take 1 to 1000 neighbours of 1 to 1000 samples.';
     end if;
     if not vsync_internal.has_index(v_version) then
         return null;

@@ -51,7 +51,7 @@ CALLS = (
     "vsync.register_model('m', 'file:///tmp')",
     "vsync.approve(1)",
     "vsync_internal.configure('x', 'y')",
-    "vsync_internal.raise('VS001', 'x')",
+    "vsync_internal.back_off(1, null, '1 s')",
 )
 
 # What is declared immutable and is not: only asking them shows it.
