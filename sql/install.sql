@@ -114,7 +114,9 @@
 \ir 80_observe/doctor/11_slot.sql
 \ir 80_observe/doctor/12_identity.sql
 \ir 80_observe/doctor/13_rules.sql
+\ir 80_observe/doctor/20_publications.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
+\ir 90_access/replica_identity.sql
 \ir 90_access/grants.sql
 \ir 90_access/extension.sql

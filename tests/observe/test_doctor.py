@@ -41,6 +41,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "wal slot",
         "replica identity",
         "rules",
+        "publications",
         "engine",
     }
 
