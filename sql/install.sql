@@ -99,6 +99,7 @@
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
 \ir 80_observe/explain_impact.sql
+\ir 50_versions/key_arguments.sql
 \ir 80_observe/audit_compare.sql
 \ir 80_observe/audit.sql
 \ir 80_observe/doctor/01_capture_triggers.sql

@@ -14,7 +14,7 @@ declare
     v_answer jsonb;
 begin
     call vsync_internal.work(duration, embedding, v_answer);
-    perform vsync_internal.raise_if_error(v_answer);
+    v_answer := vsync_internal.raise_if_error(v_answer);
 end
 $$;
 comment on procedure vsync.work(interval, name) is

@@ -73,6 +73,8 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_valid boolean;
 begin
     if coalesce(name, '') = '' or document is null then
         raise exception using
@@ -81,9 +83,8 @@ begin
             detail = format('name is %s, document is %s', coalesce(quote_literal(name), 'null'), coalesce(quote_literal(left(document, 60)), 'null')),
             hint = 'See \df+ vsync.create_embedding for an example.';
     end if;
-    perform vsync_internal.check_capture(capture);
-    perform vsync_internal.check_embedding_options(options);
-    perform vsync_internal.check_index(index);
+    capture := vsync_internal.check_capture(capture);
+    v_valid := vsync_internal.check_embedding_options(options) and vsync_internal.check_index(index);
     -- serialises creations of one name; the loser then sees the winner's row
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
     if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then

@@ -72,6 +72,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_version vsync_internal.versions;
+    v_embedding vsync_internal.embeddings;
 begin
     if caller is not null then
         v_version := vsync_internal.challenger(embedding, caller);
@@ -87,7 +88,7 @@ begin
     end if;
     v_version := vsync_internal.serving_version(embedding);
     if v_version.id is null then
-        perform vsync_internal.find_embedding(embedding);
+        v_embedding := vsync_internal.find_embedding(embedding);
     end if;
     return v_version;
 end

@@ -4,7 +4,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,quantize,m,ef_construction,lists}', 'index');
+    index := vsync_internal.check_options(coalesce(index, 'null'), '{type,distance,quantize,m,ef_construction,lists}', 'index');
     if coalesce(index ->> 'type', 'hnsw') not in ('hnsw', 'ivfflat', 'none')
         or coalesce(index ->> 'distance', 'cosine') not in ('cosine', 'l2', 'inner_product')
         or coalesce(index ->> 'quantize', 'none') not in ('none', 'halfvec', 'binary')

@@ -13,7 +13,7 @@ begin
             detail = format('destination is %s', options -> 'destination'),
             hint = 'Leave destination out: select p.*, v.embedding from products as p join product_search as v using (id) reads rows and vectors together.';
     end if;
-    perform vsync_internal.check_options(options, '{depends_on,destination,gate,refresh_every,replica_identity,retention,rollback_window}', 'options');
+    options := vsync_internal.check_options(options, '{depends_on,destination,gate,refresh_every,replica_identity,retention,rollback_window}', 'options');
     foreach v_name in array array['refresh_every', 'rollback_window', 'retention'] loop
         begin
             if options ? v_name and coalesce((options ->> v_name)::interval, '-1 s') < (case v_name when 'refresh_every' then interval '1 second' else '0' end) then

@@ -56,7 +56,7 @@ begin
     v_rule.enabled := true;
     v_rule.in_force := false;
     v_rule.revision := 1;
-    perform vsync_internal.put_rule(v_rule, 'create');
+    v_rule.revision := vsync_internal.put_rule(v_rule, 'create');
     return name;
 end
 $$;

@@ -21,12 +21,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_model_id int;
+    v_embedding vsync_internal.embeddings;
 begin
     select v.model_id into v_model_id from vsync_internal.serving as s
     join vsync_internal.versions as v on v.embedding = s.embedding and v.version = s.version
     where s.embedding = serving_model.embedding;
     if v_model_id is null then
-        perform vsync_internal.find_embedding(embedding);
+        v_embedding := vsync_internal.find_embedding(embedding);
     end if;
     return v_model_id;
 end

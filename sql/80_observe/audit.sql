@@ -169,8 +169,10 @@ returns table (version int, checked bigint, missing bigint, extra bigint, stale 
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
 begin
-    return query select * from vsync_internal.audit(embedding, repair);
+    return query select * from vsync_internal.audit(v_embedding.name, repair);
 end
 $$;
 comment on function vsync.audit(name, boolean) is

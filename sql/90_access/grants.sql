@@ -64,7 +64,7 @@ begin
             -- vsync_internal, 50_versions
             ('vsync_internal', 'vsync_reader', '{answering_version, challenger, count_call, counter, counter_name, find_embedding, fingerprint, key_json, key_list, key_of,
             key_places, key_text, key_values, report_outcome, version_at}'),
-            ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
+            ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, key_argument, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
             check_readable, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
