@@ -13,6 +13,7 @@
 \ir 50_versions/keys.sql
 \ir 60_rules/tables.sql
 \ir 20_capture/log.sql
+\ir 50_versions/names.sql
 \ir 20_capture/capture_row.sql
 \ir 20_capture/capture_images.sql
 \ir 20_capture/capture_body.sql
@@ -83,6 +84,7 @@
 \ir 60_rules/preview.sql
 \ir 60_rules/explain.sql
 \ir 20_capture/repair.sql
+\ir 20_capture/losses.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
 \ir 20_capture/name_guard.sql
@@ -115,6 +117,7 @@
 \ir 80_observe/doctor/11_slot.sql
 \ir 80_observe/doctor/12_identity.sql
 \ir 80_observe/doctor/13_rules.sql
+\ir 80_observe/doctor/14_documents.sql
 \ir 80_observe/doctor/20_publications.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql

@@ -259,5 +259,5 @@ def _unknown_table(table: exp.Table) -> EngineError:
         "document query and catalog disagree about a table",
         sqlstate=CATALOG_DISAGREES,
         detail=f"The catalog records no dependency on {table.sql(dialect='postgres')}.",
-        hint="Create the embedding again; if the error stays, report the query.",
+        hint="Report the query: the analysis of it is wrong.",
     )

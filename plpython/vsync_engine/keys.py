@@ -68,7 +68,7 @@ def outputs(document: Block, catalog: Catalog) -> tuple[Output, ...]:
             "document query and catalog disagree about the select list",
             sqlstate=CATALOG_DISAGREES,
             detail=f"The query selects {len(items)} expressions, its view has {len(catalog.outputs)} columns.",
-            hint="Create the embedding again; if the error stays, report the query.",
+            hint="Report the query: the analysis of it is wrong.",
         )
     return tuple(
         Output(column.name, trace(item, document)) for item, column in zip(items, catalog.outputs, strict=True)

@@ -6,6 +6,7 @@ Documents run their owners' code in the worker's session, which may leave a sear
 from vsync_engine.host import Statement
 
 ADOPT = Statement("select vsync_internal.adopt()")
+WATCH_CAPTURES = Statement("select vsync_internal.watch_captures()")
 ATTEND_RULES = Statement("select vsync_internal.attend_rules()")
 BACKFILL = Statement("select vsync_internal.backfill($1)", ("pg_catalog.int4",))
 BACK_OFF = Statement(

@@ -23,7 +23,7 @@ from vsync_engine.watch import watching
 
 _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
-_FORGETTING = 60.0  # seconds between looks for decisions that were kept long enough
+_FORGETTING = 60.0  # seconds between looks for decisions that were kept long enough, and for capture that was lost
 _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
 _FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
@@ -169,6 +169,7 @@ class Worker:
             self._kept_house = now
         if now - self._forgot >= _FORGETTING:
             self._value(statements.FORGET_DECISIONS)
+            self._value(statements.WATCH_CAPTURES)
             self._forgot = now
 
     def _show_again(self) -> None:

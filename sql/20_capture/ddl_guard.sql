@@ -8,7 +8,7 @@ declare
 begin
     -- through the log: a worker may hold the progress of a version while it waits for the table that is being altered
     insert into vsync_internal.log (slot, version_id, op)
-    select vsync_internal.slot(), d.version_id, case when min(d.number) = 0 then review.op else 'R' end
+    select vsync_internal.slot(), d.version_id, case when min(d.number) = 0 or review.op <> 'O' then review.op else 'R' end
     from vsync_internal.dependencies as d
     where d.relation = review.relation and d.feed_id is not null and (d.whole_row or not review.whole_row)
     group by d.version_id;
@@ -17,7 +17,7 @@ begin
 end
 $$;
 comment on function vsync_internal.review(regclass, "char", boolean) is
-'has documents looked at after a change of a table that no trigger sees: op R all of them, O stored keys whose row of the root may be gone';
+'has documents looked at after a change of a table that no trigger sees: op R all of them, M all and they are stale until then, O stored keys whose row of the root may be gone';
 
 create function vsync_internal.follow_partitions()
 returns int
@@ -121,12 +121,7 @@ begin
             join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
             where d.relation = v_relation order by 1
         loop
-            begin
-                perform vsync_internal.reanalyse(v_version_id);
-            exception when others then
-                -- without its primary key, for instance: what was captured before is captured still
-                raise notice 'vsync: %', sqlerrm;
-            end;
+            perform vsync_internal.try_reanalyse(v_version_id);
         end loop;
         -- what rules read may have another name now: the writer's trigger function must not name it
         perform vsync_internal.sync_capture(v_relation) where exists (
@@ -142,6 +137,8 @@ begin
         exit when vsync_internal.is_restored();
         perform vsync_internal.follow_definition(v_version_id);
     end loop;
+    perform vsync_internal.watch_captures(array(
+        select distinct d.objid::regclass from pg_event_trigger_ddl_commands() as d where d.classid = 'pg_class'::regclass)) where tg_tag in ('ALTER TABLE', 'CREATE TABLE');
 end
 $$;
 comment on function vsync_internal.follow_ddl() is

@@ -19,8 +19,9 @@ begin
             errcode = 'VS203',
             message = 'the document has another key now',
             detail = format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
-            hint = 'Drop the embedding and create it again.';
+            hint = format('select vsync.repair_embedding(%L)', v_version.embedding);
     end if;
+    update vsync_internal.versions as v set analysis_error = null where v.id = reanalyse.version_id and v.analysis_error is not null;
     update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
     if not vsync_internal.put_dependencies(version_id, v_analysis) then
         return false;
@@ -44,6 +45,24 @@ end
 $$;
 comment on function vsync_internal.reanalyse(int) is
 'reads a version''s stored document again and follows what it depends on now; returns whether anything is different';
+
+create function vsync_internal.try_reanalyse(version_id int)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return vsync_internal.reanalyse(version_id);
+exception when others then
+    -- without its primary key, for instance: what was captured before is captured still
+    raise notice 'vsync: %', sqlerrm;
+    update vsync_internal.versions as v set analysis_error = sqlerrm
+    where v.id = try_reanalyse.version_id and v.analysis_error is distinct from sqlerrm;
+    return false;
+end
+$$;
+comment on function vsync_internal.try_reanalyse(int) is
+'as reanalyse(); an error is recorded with the version, where the doctor reads it, and never stops the statement that changed a table';
 
 create function vsync_internal.readers_of(class oid, object oid)
 returns setof int

@@ -28,11 +28,15 @@ begin
     end loop;
     select v_count + coalesce(sum(vsync_internal.install_triggers(c.id, c.relation)), 0) into v_count
     from vsync_internal.captures as c where c.relation = any (v_relations);
+    perform vsync_internal.watch_captures(v_relations);
+    if not vsync_internal.has_view(embedding) and to_regclass(v_embedding.root::text) is not null then
+        perform vsync_internal.replace_view(embedding);
+    end if;
     perform vsync_internal.refresh(embedding, null);
     return v_count;
 end
 $$;
-comment on function vsync_internal.repair_capture(name) is 'follows what was renamed unseen, mends triggers and refreshes';
+comment on function vsync_internal.repair_capture(name) is 'follows what was renamed unseen, repairs triggers and the serving view, and refreshes';
 
 create function vsync.repair_capture(embedding name)
 returns int
@@ -40,5 +44,6 @@ language sql
 set search_path = pg_catalog, pg_temp
 as $$ select vsync_internal.repair_capture(embedding) $$;
 comment on function vsync.repair_capture(name) is
-'Puts missing or disabled capture triggers of an embedding back, follows renames that no event trigger saw, and has every document looked at again. Returns how many triggers were mended.
+'Puts missing or disabled capture triggers of an embedding back, and its serving view, follows renames that no event trigger saw, and compares every document.
+Returns how many triggers were repaired.
 Example: select vsync.repair_capture(''product_search'')';

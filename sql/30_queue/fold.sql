@@ -31,7 +31,8 @@ begin
             min(l.captured_at) as captured_at,
             bool_or(l.op = 'T' and d.number = 0) as truncated,
             -- documents may have come, gone or changed anywhere when a table they depend on was emptied
-            bool_or(l.op = 'R' and l.keys is null or l.op = 'T' and d.number > 0) as refresh,
+            bool_or(l.op in ('R', 'M') and l.keys is null or l.op = 'T' and d.number > 0) as refresh,
+            bool_or(l.op = 'M') as missed,
             bool_or(l.op = 'O') as orphaned
         from vsync_internal.log as l
         left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
@@ -50,7 +51,8 @@ begin
         -- all keys of a version at once: who locks marks out of order waits for a worker that waits for it
         v_count := v_count + vsync_internal.mark(v_target.id, v_target.keys, v_generation, v_target.captured_at);
         if v_target.refresh then
-            update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id;
+            update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1, missed = p.missed or v_target.missed
+            where p.version_id = v_target.id;
             v_count := v_count + 1;
         elsif v_target.orphaned then
             update vsync_internal.progress as p set phase = 'vectors', after_key = null, restarts = p.restarts + 1 where p.version_id = v_target.id and p.phase <> 'root';

@@ -67,6 +67,7 @@ begin
         backfilled = case v_progress.phase when 'root' then cardinality(v_keys) + case when v_progress.after_key is null then 0 else p.backfilled end
             else p.backfilled end,
         backfill_started_at = case when v_progress.phase = 'root' and v_progress.after_key is null then clock_timestamp() else p.backfill_started_at end,
+        missed = p.missed and (p.phase = 'root' or cardinality(v_keys) = max_keys),
         after_key = case when cardinality(v_keys) = max_keys then v_keys[max_keys] end,
         phase = case when cardinality(v_keys) = max_keys then p.phase when p.phase = 'root' then 'vectors' else 'done' end
     where p.version_id = backfill.version_id and p.restarts = v_progress.restarts;

@@ -14,6 +14,7 @@ declare
     v_analysis pg_catalog.jsonb;
 begin
     if not vsync_internal.check_new_embedding(name, document, capture, index, options, if_not_exists) then
+        perform vsync_internal.notice_difference(name, document, model, capture, chunk, index, options);
         return name;
     end if;
     v_model := vsync_internal.current_model(model);
@@ -96,7 +97,7 @@ begin
             errcode = 'VS301',
             message = format('embedding "%s" already exists', name),
             detail = format('It belongs to role "%s".', vsync_internal.owner_of(name)),
-            hint = format('select vsync.drop_embedding(%L)', name);
+            hint = format('Choose another name, or build another version of it: select vsync.add_version(%L, document => …)', name);
     end if;
     perform vsync_internal.sweep(name);
     return true;
@@ -104,6 +105,43 @@ end
 $$;
 comment on function vsync_internal.check_new_embedding(name, text, text, jsonb, jsonb, boolean) is
 'refuses bad arguments; false where the embedding exists and that is allowed';
+
+create function vsync_internal.notice_difference(
+    name name, document text, model name, capture text, chunk jsonb, index jsonb, options jsonb)
+returns text[]
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(name);
+    v_version vsync_internal.versions := vsync_internal.serving_version(name);
+    v_model vsync_internal.models;
+    v_differences text[];
+begin
+    select * into v_model from vsync_internal.models as m where m.id = v_version.model_id;
+    v_differences := array(
+        select format('%s is %s, not %s', d.what, coalesce(left(d.has, 200), 'null'), coalesce(left(d.asked, 200), 'null'))
+        from (values
+            ('document', regexp_replace(v_version.document, '(\s|;)+$', ''), regexp_replace(notice_difference.document, '(\s|;)+$', '')),
+            ('model', v_model.name::text, notice_difference.model::text),
+            ('capture', v_embedding.capture, notice_difference.capture),
+            ('chunk', v_version.chunk::text, nullif(notice_difference.chunk, 'null')::text),
+            ('index', v_version.index::text, ('{"type": "hnsw", "distance": "cosine"}'::jsonb || coalesce(notice_difference.index, '{}'))::text),
+            ('options', v_embedding.options::text, coalesce(notice_difference.options, '{}')::text)) as d (what, has, asked)
+        where d.has is distinct from d.asked);
+    if v_differences <> '{}' then
+        raise notice using
+            message = format('embedding "%s" has another definition, which stays as it is', name),
+            detail = array_to_string(v_differences, '; ') || '.',
+            hint = format('Build another version beside it, which embeds only texts that are new: select vsync.add_version(%L, …)', name);
+    end if;
+    return v_differences;
+end
+$$;
+comment on function vsync_internal.notice_difference(name, text, name, text, jsonb, jsonb, jsonb) is
+'tells whoever creates an embedding that exists in what it differs from the definition that was given';
 
 create function vsync_internal.check_readable(document jsonb, data name)
 returns text[]

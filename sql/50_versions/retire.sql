@@ -41,6 +41,7 @@ begin
     perform vsync_internal.drop_objects(version);
     perform vsync_internal.forget(array[version.id]);
     delete from vsync_internal.dependencies as d where d.version_id = version.id;
+    delete from vsync_internal.document_names as n where n.version_id = version.id;
     delete from vsync_internal.progress as p where p.version_id = version.id;
     perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
     return version.version;
@@ -80,7 +81,7 @@ begin
             errcode = 'VS404',
             message = format('version %s of "%s" is being served', version, embedding),
             detail = 'The active version cannot be dropped.',
-            hint = format('select vsync.activate_version(%L, …) another one first, or select vsync.drop_embedding(%L)', embedding, embedding);
+            hint = format('Serve another one first: select version, state from vsync.versions where embedding = %L', embedding);
     end if;
     if version = vsync_internal.rollback_target(embedding) and v_version.following then
         raise exception using

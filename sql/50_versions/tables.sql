@@ -27,10 +27,13 @@ create table vsync_internal.versions (
     created_at timestamptz not null default now(),
     retired_at timestamptz,
     retired_xid xid8,
+    analysis_error text,
     unique (embedding, version)
 );
 comment on table vsync_internal.versions is 'one build of an embedding: model, document query, chunking, and its own vector table';
 comment on column vsync_internal.versions.following is 'false: retired for longer than its rollback window, changes reach it no more';
+comment on column vsync_internal.versions.analysis_error is
+'why the document could not be analysed again after a table that it reads was altered; null: the change was followed';
 comment on column vsync_internal.versions.retired_xid is 'a snapshot in which this transaction still runs may still see the version being served';
 comment on column vsync_internal.versions.keys is
 'the key in order: column of the root, output name in the document, type, builtin (type of pg_catalog)';
@@ -82,12 +85,14 @@ create table vsync_internal.progress (
     rate_at timestamptz not null default clock_timestamp(),
     recall float8,
     recall_at timestamptz,
+    missed boolean not null default false,
     hidden_after text,
     hidden_at timestamptz
 ) with (fillfactor = 50);
 comment on table vsync_internal.progress is
 'backfill cursor (phase root pages through the root table, vectors through stored keys whose row is gone), errors and counters of a version';
 comment on column vsync_internal.progress.backfilled is 'documents that the cursor has marked since it last began at the first';
+comment on column vsync_internal.progress.missed is 'changes were missed while capture was off: every document is stale until the backfill is done';
 comment on column vsync_internal.progress.recall is 'of the index, as vsync.estimate_recall() last found it; null after a rebuild';
 comment on column vsync_internal.progress.hidden_at is
 'when the last walk through hidden documents began; hidden_after: the key it has come to, null at its end';

@@ -108,11 +108,28 @@ begin
     returning id into v_id;
     insert into vsync_internal.progress (version_id) values (v_id);
     perform vsync_internal.put_dependencies(v_id, analysis);
+    perform vsync_internal.record_names(v_id);
     return v_id;
 end
 $$;
 comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, text, jsonb) is
 'makes a version''s vector table with its policy, and its row; returns its id';
+
+create function vsync_internal.has_view(embedding name)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from vsync_internal.embeddings as e
+        join pg_class as r on r.oid = e.root
+        join pg_class as w on w.relname = e.name and w.relnamespace = r.relnamespace and w.relkind = 'v'
+        join pg_rewrite as q on q.ev_class = w.oid
+        join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = q.oid and d.refobjid = 'vsync_internal.serving'::regclass
+        where e.name = has_view.embedding)
+$$;
+comment on function vsync_internal.has_view(name) is 'whether an embedding has its serving view beside its root';
 
 create function vsync_internal.replace_view(embedding name)
 returns name

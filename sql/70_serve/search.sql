@@ -36,6 +36,23 @@ end
 $$;
 comment on function vsync_internal.marked_keys(int, text[]) is 'those of the keys that have a mark because of which their documents may be stale';
 
+create function vsync_internal.misses_changes(version_id int)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from vsync_internal.progress as p where p.version_id = misses_changes.version_id and p.missed)
+        or exists (select from vsync_internal.captures as c where c.lost is not null and exists (
+            select from vsync_internal.dependencies as d join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger'
+            where d.version_id = misses_changes.version_id and d.relation = c.relation));
+end
+$$;
+comment on function vsync_internal.misses_changes(int) is
+'whether changes of what a version reads are not captured now, or were not and its documents are still being compared';
+
 create function vsync_internal.stale_keys(version_id int, keys text[])
 returns text[]
 language plpgsql
@@ -54,10 +71,12 @@ begin
         where (l.version_id = stale_keys.version_id
                 or l.feed_id = (select d.feed_id from vsync_internal.dependencies as d where d.version_id = stale_keys.version_id and d.number = 0))
             and (l.keys is null or k.key = any (l.keys))
-            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false));
+            and not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false)
+        union
+        select k.key from unnest(stale_keys.keys) as k (key) where vsync_internal.misses_changes(stale_keys.version_id));
 end
 $$;
-comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not';
+comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not; all of them where changes were missed';
 
 create function vsync.search(embedding name, query text, k int default 10, caller text default null)
 returns table (key jsonb, chunk int, content text, distance float8, stale boolean, version int)

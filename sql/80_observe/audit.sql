@@ -88,7 +88,7 @@ begin
             errcode = 'VS303',
             message = format('embedding "%s" is broken', embedding),
             detail = v_broken,
-            hint = format('select vsync.drop_embedding(%L)', embedding);
+            hint = format('select vsync.repair_embedding(%L)', embedding);
     end if;
     -- the root before the vectors, as who drops them takes them
     perform vsync_internal.lock_root(v_embedding.name);

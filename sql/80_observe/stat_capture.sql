@@ -1,7 +1,7 @@
 create function vsync_internal.stat_capture()
 returns table (relation regclass, capture text, embeddings name[], columns name[], slot_name name, wal_status text, lag_bytes bigint,
     lag_seconds float8, read_lsn pg_lsn, read_at timestamptz, slot_made_at timestamptz, slots_lost int, last_lost_at timestamptz,
-    last_lost_reason text, error text)
+    last_lost_reason text, error text, unseen text)
 language sql
 volatile
 security definer
@@ -23,7 +23,8 @@ as $$
         -- a worker that runs has looked at this little: it notes positions sparingly, since that is WAL too
         case when s.bytes <= 0 or s.bytes < 1024 and (select w.running from working as w) then 0
             else extract(epoch from clock_timestamp() - s.read_at)::float8 end,
-        s.read_lsn, s.read_at, s.made_at, s.remade, s.remade_at, s.reason, s.error
+        s.read_lsn, s.read_at, s.made_at, s.remade, s.remade_at, s.reason, s.error,
+        case when f.capture = 'trigger' then (select min(l.detail) from vsync_internal.capture_losses as l where l.relation = f.relation) end
     from (
         select g.relation, g.capture, array_agg(g.id) as ids,
             (select array_agg(distinct c order by c) from vsync_internal.feeds as h, unnest(h.columns) as c
@@ -39,4 +40,4 @@ select * from vsync_internal.stat_capture();
 comment on view vsync.stat_capture is
 'How changes are captured, one row a relation and mode. For capture wal: the database''s slot, WAL not yet read in bytes, for how many seconds
 the oldest of it may have waited, up to where and when it was read, how often the slot was lost and made again and why, the error that keeps it from
-being read. Example: select relation, capture, wal_status, lag_bytes, lag_seconds from vsync.stat_capture';
+being read. For capture trigger: unseen says why changes are not seen, null where they are. Example: select relation, capture, wal_status, lag_bytes, lag_seconds from vsync.stat_capture';

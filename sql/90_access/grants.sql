@@ -53,7 +53,7 @@ begin
             ('vsync_internal', 'vsync_admin', '{answer, ask, forget_answers}'),
             -- vsync_internal, 20_capture
             ('vsync_internal', 'vsync_operator', '{sync_publication, wal_advance, wal_append, wal_begin, wal_confirm, wal_drop, wal_duty, wal_failed, wal_feeds, wal_inspect,
-            wal_lose, wal_make, wal_peek, wal_reached, wal_review, wal_target}'),
+            watch_captures, wal_lose, wal_make, wal_peek, wal_reached, wal_review, wal_target}'),
             ('vsync_internal', 'vsync_admin', '{check_wal, identity_columns, leaves, repair_capture}'),
             -- vsync_internal, 30_queue
             ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate}'),
@@ -66,7 +66,7 @@ begin
             key_places, key_text, key_values, report_outcome, version_at}'),
             ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, key_argument, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
-            check_readable, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
+            check_readable, notice_difference, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
             put_judgement, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
             stop_experiment}'),

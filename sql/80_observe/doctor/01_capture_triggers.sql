@@ -1,16 +1,35 @@
 create view vsync_internal.doctor_01_capture_triggers as
-select 'capture triggers' as name, 'error' as level,
-    format('%s has no enabled trigger %s: changes are not seen', r.relid::regclass, 'vsync_' || e.event) as detail,
-    format('select vsync.repair_capture(%L)', f.name) as remediation
-from vsync_internal.captures as c
-join (select distinct d.relation, v.embedding as name from vsync_internal.dependencies as d
+with read as (
+    select distinct d.relation, v.embedding, v.id as version_id
+    from vsync_internal.dependencies as d
     join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
-    join vsync_internal.feeds as g on g.id = d.feed_id and g.capture = 'trigger') as f on f.relation = c.relation
-cross join lateral (select t.relid::oid from pg_catalog.pg_partition_tree(c.relation) as t union select c.relation::oid) as r (relid)
-cross join (values ('insert'), ('update'), ('delete'), ('truncate')) as e (event)
-where not exists (
-    select from pg_catalog.pg_trigger as t
-    where t.tgrelid = r.relid and t.tgname = 'vsync_' || e.event and t.tgenabled = 'A')
+    join vsync_internal.feeds as g on g.id = d.feed_id and g.capture = 'trigger')
+select distinct 'capture triggers' as name, 'error' as level, l.detail,
+    case when l.parent is null then format('select vsync.repair_capture(%L)', r.embedding)
+        when exists (select from vsync_internal.renamed_apart as a where a.version_id = r.version_id and a.relation = l.relation)
+            then format('select vsync.repair_embedding(%L)', r.embedding)
+        when (select c.relispartition from pg_catalog.pg_class as c where c.oid = l.relation)
+            then format('alter table %s detach partition %s', l.parent, l.relation)
+        else format('alter table %s no inherit %s', l.relation, l.parent) end as remediation
+from vsync_internal.capture_losses as l
+join read as r on r.relation = l.relation
+union all
+select distinct 'capture triggers', 'warning',
+    format('trigger %s of %s does not fire while session_replication_role is replica', t.tgname, t.tgrelid::regclass),
+    format('select vsync.repair_capture(%L)', r.embedding)
+from vsync_internal.captures as c
+join read as r on r.relation = c.relation
+join pg_catalog.pg_trigger as t on t.tgrelid = any (coalesce(c.members, array[c.relation]))
+    and t.tgfoid = to_regproc(format('vsync_data.%I', 'capture_' || c.id))
+where t.tgenabled = 'O'
+union all
+select distinct 'capture triggers', 'warning',
+    format('changes of %s were missed while its triggers were off; its documents of %s are still being compared', e.root, v.embedding),
+    'call vsync.work(), or run: vsync worker'
+from vsync_internal.versions as v
+join vsync_internal.embeddings as e on e.name = v.embedding
+join vsync_internal.progress as p on p.version_id = v.id and p.missed
+where v.state <> 'dropped'
 union all
 select distinct 'capture triggers', 'error',
     format('%s is read with the rows of %s, which inherits from it: their changes are not seen', d.relation, i.inhrelid::regclass),
@@ -22,4 +41,4 @@ join pg_catalog.pg_class as c on c.oid = i.inhrelid and not c.relispartition
 join pg_catalog.pg_class as w on w.relnamespace = 'vsync_data'::regnamespace and w.relname = v.data || '_document'
 where position(format('ONLY %s ', d.relation) in translate(pg_catalog.pg_get_viewdef(w.oid), E'\n;)', '   ')) = 0;
 comment on view vsync_internal.doctor_01_capture_triggers is
-'triggers dropped, disabled, or not always enabled; tables that were made the parents of others since';
+'triggers dropped, disabled, or not always enabled; tables that were made the parents or the children of others since';
