@@ -119,6 +119,7 @@
 \ir 80_observe/doctor/13_rules.sql
 \ir 80_observe/doctor/14_documents.sql
 \ir 80_observe/doctor/20_publications.sql
+\ir 80_observe/doctor/21_serving.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/replica_identity.sql

@@ -90,6 +90,9 @@ begin
     -- one row: readers wait for nothing, and each statement sees one version under its own snapshot
     update vsync_internal.serving as s set version = version.version where s.embedding = embedding.name;
     update vsync_internal.versions as v set state = 'retired', retired_at = clock_timestamp(), retired_xid = pg_current_xact_id() where v.id = v_previous.id;
+    if vsync_internal.follow_again(version) then
+        raise notice 'version % of "%" follows changes again, and is behind until a worker has caught up', version.version, embedding.name;
+    end if;
     update vsync_internal.versions as v set state = 'active', retired_at = null, retired_xid = null where v.id = version.id;
     insert into vsync_internal.activations (embedding, version, previous, action, forced, figures)
     values (embedding.name, version.version, v_previous.version, serve.action, serve.forced, serve.figures);
@@ -97,7 +100,7 @@ begin
 end
 $$;
 comment on function vsync_internal.serve(vsync_internal.embeddings, vsync_internal.versions, text, boolean, jsonb) is
-'switches to a version and writes it down; returns its number';
+'switches to a version, which follows changes again where it did not, and writes it down; returns its number';
 
 create function vsync.activate_version(embedding name, version int, force boolean default false)
 returns int
@@ -128,7 +131,7 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('activate a version of "%s"', embedding));
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_version := vsync_internal.find_version(embedding, version);
-    if v_version.state = 'active' then
+    if v_version.id = (vsync_internal.serving_version(embedding)).id then
         raise notice 'version % of "%" is active already', version, embedding;
         return version;
     end if;
@@ -184,6 +187,7 @@ declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
     v_version vsync_internal.versions;
     v_target int;
+    v_broken text;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('roll "%s" back', embedding));
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
@@ -209,6 +213,14 @@ begin
             message = format('version %s of "%s" is paused', v_target, embedding),
             detail = 'Changes wait for it.',
             hint = format('select vsync.resume_version(%L, %s)', embedding, v_target);
+    end if;
+    v_broken := (select p.broken from vsync_internal.progress as p where p.version_id = v_version.id);
+    if v_broken is not null then
+        raise exception using
+            errcode = 'VS403',
+            message = format('version %s of "%s" is broken', v_target, embedding),
+            detail = v_broken,
+            hint = format('select vsync.activate_version(%L, %s, force => true), which serves it as it was last', embedding, v_target);
     end if;
     -- counts nothing that could take long or fail: it must work in an emergency
     return vsync_internal.serve(v_embedding, v_version, 'rollback', false, jsonb_build_object('waiting',

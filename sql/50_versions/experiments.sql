@@ -165,6 +165,8 @@ begin
             hint = format('call vsync.work(); or select vsync.start_experiment(%L, %s, %s, force => true)',
                 v_embedding.name, v_challenger.version, start_experiment.share);
     end if;
+    -- forced past the gate: it answers once it has caught up
+    perform vsync_internal.follow_again(v_challenger);
     perform vsync_internal.make_counter(v_champion), vsync_internal.make_counter(v_challenger);
     insert into vsync_internal.experiments (embedding, champion, challenger, share)
     values (v_embedding.name, v_champion.version, v_challenger.version, start_experiment.share) returning id into v_id;

@@ -76,7 +76,7 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('drop a version of "%s"', embedding));
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_version := vsync_internal.find_version(embedding, version);
-    if v_version.state = 'active' then
+    if v_version.id = (vsync_internal.serving_version(embedding)).id then
         raise exception using
             errcode = 'VS404',
             message = format('version %s of "%s" is being served', version, embedding),
@@ -119,6 +119,34 @@ end
 $$;
 comment on function vsync_internal.unfollow(vsync_internal.versions) is 'lets no change reach a version any more';
 
+create function vsync_internal.follow_again(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update vsync_internal.versions as v set paused = false where v.id = version.id and v.paused;
+    if found then
+        -- what waited is a backlog by now: fresh changes go first, and the gate counts it
+        update vsync_internal.marks as m set lane = 1
+        from (select w.key from vsync_internal.marks as w where w.version_id = version.id and w.lane = 0 order by w.key for update) as w
+        where m.version_id = version.id and m.key = w.key;
+    end if;
+    if not version.following then
+        -- what it missed is found by looking at every document
+        update vsync_internal.versions as v
+        set following = true, state = case when v.id = (vsync_internal.serving_version(v.embedding)).id then v.state else 'building' end
+        where v.id = version.id;
+        update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = version.id;
+        perform vsync_internal.sync_capture(d.relation) from (
+            select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1) as d;
+    end if;
+    return version.paused or not version.following;
+end
+$$;
+comment on function vsync_internal.follow_again(vsync_internal.versions) is
+'ends a pause, and has changes reach a version again that did not follow, whose backfill starts over. Returns whether anything changed';
+
 create function vsync_internal.end_rollback(embedding name)
 returns boolean
 language plpgsql
@@ -159,21 +187,11 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('pause or resume a version of "%s"', embedding));
     perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
     v_version := vsync_internal.find_version(embedding, version);
-    update vsync_internal.versions as v set paused = pause_version.paused where v.id = v_version.id and v.paused <> pause_version.paused;
-    if not paused and v_version.paused then
-        -- what waited is a backlog by now: fresh changes go first, and the gate counts it
-        update vsync_internal.marks as m set lane = 1
-        from (select w.key from vsync_internal.marks as w where w.version_id = v_version.id and w.lane = 0 order by w.key for update) as w
-        where m.version_id = v_version.id and m.key = w.key;
+    if paused then
+        update vsync_internal.versions as v set paused = true where v.id = v_version.id;
+        return not v_version.paused;
     end if;
-    if not paused and not v_version.following then
-        -- what it missed is found by looking at every document
-        update vsync_internal.versions as v set following = true, state = 'building' where v.id = v_version.id;
-        update vsync_internal.progress as p set phase = 'root', after_key = null, restarts = p.restarts + 1 where p.version_id = v_version.id;
-        perform vsync_internal.sync_capture(d.relation) from (
-            select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_version.id order by 1) as d;
-    end if;
-    return v_version.paused <> paused or not paused and not v_version.following;
+    return vsync_internal.follow_again(v_version);
 end
 $$;
 comment on function vsync_internal.pause_version(name, int, boolean) is 'pauses or resumes; returns whether anything changed';
@@ -216,12 +234,14 @@ begin
         return found;
     end if;
     if v_ends > clock_timestamp() or not version.following and vsync_internal.is_seen(version)
+        or (vsync_internal.running_experiment(version.embedding)).challenger = version.version
         or not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(version.embedding)) then
         return false;
     end if;
     -- it may have been rolled back to before the lock was ours
     if not exists (select from vsync_internal.versions as v
-        where v.id = version.id and v.state = 'retired' and v.following = version.following and v.retired_at = version.retired_at) then
+        where v.id = version.id and v.state = 'retired' and v.following = version.following and v.retired_at = version.retired_at)
+        or version.id = (vsync_internal.serving_version(version.embedding)).id then
         return false;
     end if;
     if version.following then

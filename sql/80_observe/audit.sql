@@ -80,8 +80,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_serving int := (vsync_internal.serving_version(v_embedding.name)).id;
     v_broken text := (select min(p.broken) from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
-        where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following);
+        where v.embedding = v_embedding.name and v.state <> 'dropped' and (v.following or v.id = v_serving));
 begin
     if v_broken is not null then
         raise exception using
@@ -93,10 +94,10 @@ begin
     -- the root before the vectors, as who drops them takes them
     perform vsync_internal.lock_root(v_embedding.name);
     return query select * from vsync_internal.versions as v
-    where v.embedding = v_embedding.name and v.state <> 'dropped' and v.following order by v.version;
+    where v.embedding = v_embedding.name and v.state <> 'dropped' and (v.following or v.id = v_serving) order by v.version;
 end
 $$;
-comment on function vsync_internal.audited_versions(name) is 'the versions of an embedding that follow changes; the root is locked against being dropped';
+comment on function vsync_internal.audited_versions(name) is 'the versions of an embedding that are served or follow changes; the root is locked against being dropped';
 
 create function vsync_internal.audit_page(version_id int, after_key text, max_keys int, repair boolean,
     out next_key text, out checked bigint, out missing bigint, out extra bigint, out stale bigint, out mixed bigint, out held bigint)
@@ -176,7 +177,7 @@ begin
 end
 $$;
 comment on function vsync.audit(name, boolean) is
-'Compares every document, rendered now, with what is stored, one row for each version that follows changes, all in one snapshot. missing: has
+'Compares every document, rendered now, with what is stored, one row for each version that is served or follows changes, all in one snapshot. missing: has
 text and no vectors; extra: stored, and no document; stale: stored for another text, or not whole; mixed: chunks of different renderings, or a
 vector that another model''s version of the same table holds for the same text (one of the two is wrong, and both are told); held: kept back by
 a rule. Changes that wait for a worker differ too. What it cannot see is a vector overwritten with any other numbers. With repair what differs is

@@ -43,6 +43,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "rules",
         "documents",
         "publications",
+        "serving",
         "engine",
     }
 

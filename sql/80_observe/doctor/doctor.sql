@@ -20,11 +20,13 @@ as $$
         union all select * from vsync_internal.doctor_13_rules
         union all select * from vsync_internal.doctor_14_documents
         union all select * from vsync_internal.doctor_20_publications
+        union all select * from vsync_internal.doctor_21_serving
         union all select * from vsync_internal.doctor_engine())
     select f.name, f.level, f.detail, f.remediation from findings as f
     union all
     select c.name, 'ok', 'nothing to report', '' from unnest(array['capture triggers', 'embeddings', 'failures', 'models', 'workers',
-        'indexes', 'replication', 'event triggers', 'log', 'wal slot', 'replica identity', 'rules', 'documents', 'publications', 'engine']) as c (name)
+        'indexes', 'replication', 'event triggers', 'log', 'wal slot', 'replica identity', 'rules', 'documents',
+        'publications', 'serving', 'engine']) as c (name)
     where c.name not in (select f.name from findings as f)
 $$;
 comment on function vsync_internal.doctor() is 'the rows of vsync.doctor()';
