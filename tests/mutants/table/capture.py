@@ -158,4 +158,32 @@ WAL = (
         "perform vsync_internal.follow_wal();",
         "",
     ),
+    Mutation(
+        "what was missed while triggers were disabled is not compared",
+        "promise/test_detached.py::test_triggers_disabled_and_enabled_in_one_transaction_lose_nothing[event triggers]",
+        "watch_captures",
+        "perform vsync_internal.review(v_capture.relation, 'M');",
+        "null;",
+    ),
+    Mutation(
+        "documents are not stale while what was missed is compared",
+        "promise/test_detached.py::test_documents_stay_stale_until_the_audit_has_passed",
+        "fold",
+        "missed = p.missed or v_target.missed",
+        "missed = p.missed",
+    ),
+    Mutation(
+        "a failed analysis after DDL is not recorded",
+        "promise/test_detached.py::test_a_dropped_primary_key_is_recorded_until_it_is_back",
+        "try_reanalyse",
+        "set analysis_error = sqlerrm",
+        "set analysis_error = null",
+    ),
+    Mutation(
+        "the names that a document was resolved by are not recorded",
+        "promise/test_detached.py::test_a_swap_by_rename_is_reported_with_what_binds_the_document_again[tables]",
+        "record_names",
+        "coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname))",
+        "'no.such'",
+    ),
 )
