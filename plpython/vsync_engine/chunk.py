@@ -4,6 +4,9 @@ Where a chunk ends usually depends on where the one before it ended, so that one
 the text is first cut into groups at places found by content alone: a piece (paragraph, line, sentence or word) starts a
 group when its hash is the lowest of all pieces within some tokens before and after it. The library then splits each
 group for itself.
+
+The library's time grows with the square of a group's length, and it cannot be interrupted. So groups are bounded: a
+run without any place to cut (one word of 200,000 characters) is cut first, and the caller has a say between groups.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import unicodedata
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,12 +26,24 @@ from vsync_engine.errors import INVALID_ARGUMENT, EngineError, unknown_option
 from vsync_engine.layout import TOKENIZER, ModelSpec
 from vsync_engine.model import well_formed
 from vsync_engine.native import tokenizers
+from vsync_engine.watch import heed_cancel
 
 OPTIONS = ("overlap", "tokens")
 LEAST_TOKENS = 8
 # A group's start is the lowest hash within this many chunks before and after: groups are longer than that, about
 # twice as long on average. Shorter groups keep edits closer together and leave more chunks partly filled.
 REACH = 1.5
+# A run without a place to cut is cut after so many chunks, and at least so many tokens: a long link stays whole.
+_LONGEST_RUN, _LEAST_RUN = 16, 512
+# So many tokens end a group of many pieces. Text in which one word repeats has no lowest hash, and gets that far.
+_LONGEST_GROUP = 16_384
+_CHARACTERS = 8  # for each token of a run or group: more is what the tokenizer drops
+_ENCODED = 1 << 18  # characters tokenised together; a longer text is tokenised in segments
+_BATCH = 256  # chunks tokenised together
+_JOINED = 32  # characters that are looked at to find where a character of several code points begins
+
+_ZWJ = "\u200d"  # zero width joiner
+_SKIN_TONES = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 
 _Span = tuple[int, int]
 _LEVELS = (
@@ -62,20 +79,22 @@ def validate(options: Mapping[str, object], spec: ModelSpec) -> None:
     _whole(options, "overlap", 0, 0, tokens // 2)
 
 
-def split(text: str, tokenizer: tokenizers.Tokenizer, *, tokens: int, overlap: int) -> list[str]:
+def split(
+    text: str, tokenizer: tokenizers.Tokenizer, *, tokens: int, overlap: int, attend: Callable[[], object] = heed_cancel
+) -> list[str]:
     """Cut a text into chunks of at most `tokens` tokens, special tokens not counted.
 
     Each chunk but the first begins with the last `overlap` tokens of the chunk before it. tokenizer: without truncation
-    and padding, as `Model.tokenizer`. A text of white space, or an empty one, is one chunk.
+    and padding, as `Model.tokenizer`. A text of white space, or an empty one, is one chunk. attend: called at least
+    once for each group, that is several times a second; what it raises ends the call.
     """
     if not text.strip():
         return [text]
     text = well_formed(text)
-    encoding = tokenizer.encode(text, add_special_tokens=False)
-    if len(encoding) <= tokens:
+    starts = _token_starts(text, tokenizer, attend)
+    if len(starts) <= tokens:
         return [text.strip()]
     capacity = tokens - overlap
-    starts = [start for start, _ in encoding.offsets]
 
     def size(span: _Span) -> int:
         return bisect_left(starts, span[1]) - bisect_left(starts, span[0])
@@ -85,22 +104,61 @@ def split(text: str, tokenizer: tokenizers.Tokenizer, *, tokens: int, overlap: i
 
     splitter = TextSplitter.from_callback(counted, capacity)
     spans: list[_Span] = []
-    for start, end in _groups(text, _pieces(text, size, capacity), size, capacity):
+    for start, end in _groups(text, _pieces(text, starts, size, capacity), size, capacity):
+        attend()
         for offset, body in splitter.chunk_indices(text[start:end]):
             if body.strip():
                 spans.append((start + offset, start + offset + len(body)))
-    return _overlapped(text, spans, tokenizer, tokens, overlap)
+    return _overlapped(text, spans, tokenizer, tokens, overlap, attend)
 
 
-def _pieces(text: str, size: Callable[[_Span], int], capacity: int) -> list[_Span]:
-    """Cut into paragraphs, and what exceeds the capacity into lines, then sentences, then words."""
+def _token_starts(text: str, tokenizer: tokenizers.Tokenizer, attend: Callable[[], object]) -> Sequence[int]:
+    """Return where each token starts. Segments begin with a space where there is one, as words in a text do."""
+    starts = array("L")
+    begin = 0
+    while begin < len(text):
+        end = begin + _ENCODED
+        if end < len(text):
+            space = begin + len(text[begin : text.rfind(" ", begin, end) + 1].rstrip(" "))
+            end = space if space > begin else _character(text, begin, end)
+        attend()
+        encoding = tokenizer.encode(text[begin:end], add_special_tokens=False)
+        starts.extend(begin + start for start, _ in encoding.offsets)
+        begin = end
+    return starts
+
+
+def _pieces(text: str, starts: Sequence[int], size: Callable[[_Span], int], capacity: int) -> list[_Span]:
+    """Cut into paragraphs, and what exceeds the capacity into lines, then sentences, then words, then runs."""
     pieces = [(0, len(text))]
     for level in _LEVELS:
         finer: list[_Span] = []
         for piece in pieces:
             finer.extend(_cut(text, piece, level) if size(piece) > capacity else [piece])
         pieces = finer
-    return pieces
+    most = max(_LONGEST_RUN * capacity, _LEAST_RUN)
+    return [run for piece in pieces for run in _runs(text, piece, starts, most)]
+
+
+def _runs(text: str, span: _Span, starts: Sequence[int], most: int) -> list[_Span]:
+    """Cut a piece that holds more than `most` tokens, or far too many characters for them."""
+    runs: list[_Span] = []
+    begin, end = span
+    while begin < end:
+        token = bisect_left(starts, begin) + most
+        stop = min(end, begin + most * _CHARACTERS, starts[token] if token < len(starts) else end)
+        stop = max(begin + 1, stop if stop == end else _character(text, begin, stop))
+        runs.append((begin, stop))
+        begin = stop
+    return runs
+
+
+def _character(text: str, begin: int, stop: int) -> int:
+    """Return where the character begins that a cut at `stop` would divide: a base with marks, a joined emoji."""
+    for i in range(stop, max(begin, stop - _JOINED), -1):
+        if not (_ZWJ in text[i - 1 : i + 1] or unicodedata.category(text[i])[0] == "M" or text[i] in _SKIN_TONES):
+            return i
+    return stop
 
 
 def _cut(text: str, span: _Span, level: re.Pattern[str]) -> list[_Span]:
@@ -112,46 +170,64 @@ def _groups(text: str, pieces: Sequence[_Span], size: Callable[[_Span], int], ca
     """Join pieces to groups. The two ends of the text rank lowest, so that no short group remains beside them."""
     sizes = [size(piece) for piece in pieces]
     hashes = [b"", *(_hash(text[start:end]) for start, end in pieces[1:]), b""]
+    positions = [0, *itertools.accumulate(sizes)]
+    lowest = _lowest(hashes, positions, int(capacity * REACH))
+    most = max(_LONGEST_RUN * capacity, _LONGEST_GROUP)
     firsts = [0]
     for i in range(1, len(pieces)):
+        first = firsts[-1]
         beside_giant = sizes[i] > capacity or sizes[i - 1] > capacity
-        if beside_giant or _is_lowest(hashes, sizes, i, int(capacity * REACH)):
+        too_long = positions[i + 1] - positions[first] > most or pieces[i][1] - pieces[first][0] > most * _CHARACTERS
+        if beside_giant or lowest[i] or too_long:
             firsts.append(i)
     bounds = [*(pieces[i][0] for i in firsts), len(text)]
     return list(itertools.pairwise(bounds))
 
 
-def _is_lowest(hashes: Sequence[bytes], sizes: Sequence[int], i: int, reach: int) -> bool:
-    room = reach
-    for j in range(i - 1, -1, -1):
-        if hashes[j] <= hashes[i]:
-            return False
-        room -= sizes[j]
-        if room <= 0:
-            break
-    room = reach
-    for j in range(i + 1, len(hashes)):
-        if hashes[j] <= hashes[i]:
-            return False
-        room -= sizes[j - 1]
-        if room <= 0:
-            break
-    return True
+def _lowest(hashes: Sequence[bytes], positions: Sequence[int], reach: int) -> list[bool]:
+    """Tell for each piece whether every other hash within `reach` tokens before and after it is higher.
+
+    positions: the tokens before each piece. Linear: of each piece only the nearest that is not higher counts.
+    """
+    count = len(positions) - 1
+    lowest = [True] * count
+    waiting: list[int] = []  # pieces whose next piece that is not higher has not come yet, in ascending order of hash
+    for i in range(count + 1):
+        while waiting and hashes[waiting[-1]] >= hashes[i]:
+            before = waiting.pop()
+            lowest[before] = lowest[before] and positions[i - 1] - positions[before] >= reach
+            if hashes[before] == hashes[i] and i < count:
+                lowest[i] = lowest[i] and positions[i] - positions[before + 1] >= reach
+        if waiting and i < count:
+            lowest[i] = lowest[i] and positions[i] - positions[waiting[-1] + 1] >= reach
+        waiting.append(i)
+    return lowest
 
 
 def _hash(piece: str) -> bytes:
     return hashlib.blake2b(piece.strip().encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _overlapped(text: str, spans: list[_Span], tokenizer: tokenizers.Tokenizer, tokens: int, overlap: int) -> list[str]:
+def _overlapped(
+    text: str,
+    spans: list[_Span],
+    tokenizer: tokenizers.Tokenizer,
+    tokens: int,
+    overlap: int,
+    attend: Callable[[], object],
+) -> list[str]:
     chunks = [text[start:end] for start, end in spans]
     if not overlap:
         return chunks
-    encodings = tokenizer.encode_batch(chunks, add_special_tokens=False)
     joined = chunks[:1]
-    for before, encoding, (_, end) in zip(spans, encodings, spans[1:], strict=False):
-        starts = [before[0] + start for start in _last_starts(encoding, overlap)]
-        joined.append(_longest_fitting(text, starts, end, chunks[len(joined)], tokenizer, tokens))
+    for first in range(0, len(chunks) - 1, _BATCH):
+        attend()
+        encodings = tokenizer.encode_batch(chunks[first : first + _BATCH], add_special_tokens=False)
+        following = spans[first + 1 : first + 1 + _BATCH]
+        for before, encoding, (_, end) in zip(spans[first:], encodings, following, strict=False):
+            attend()
+            starts = [before[0] + start for start in _last_starts(encoding, overlap)]
+            joined.append(_longest_fitting(text, starts, end, chunks[len(joined)], tokenizer, tokens))
     return joined
 
 

@@ -15,6 +15,7 @@ from vsync_engine.errors import EngineError
 from vsync_engine.host import Host, HostError, Row, value
 from vsync_engine.model import Encoded, Model, plan_batches
 from vsync_engine.ruling import Ruled, in_windows
+from vsync_engine.watch import heed_cancel
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ _LONGEST_MESSAGE = 500  # characters
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the installation, read once a call of work(); vsync.settings says what they mean."""
+    """Settings of the installation, read once a call of work(); vsync.settings says what they mean and their bounds."""
 
     threads: int
     batch_tokens: int
@@ -127,9 +128,15 @@ class Claim:
         document.priority, document.forced = ruled.priority, ruled.forced
         if self.chunking is not None:
             tokens, overlap = self.chunking["tokens"], self.chunking.get("overlap", 0)
-            document.chunks = chunk.split(content, self.model.tokenizer, tokens=tokens, overlap=overlap)
+            document.chunks = chunk.split(
+                content, self.model.tokenizer, tokens=tokens, overlap=overlap, attend=self._attend_split
+            )
             document.hashes = [sha256(part.encode()).hexdigest() for part in document.chunks]
         return document
+
+    def _attend_split(self) -> None:
+        heed_cancel()
+        self._keep()
 
     def _refresh(self, documents: list[_Document]) -> None:
         texts = self._reserve(documents)

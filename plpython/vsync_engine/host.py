@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from vsync_engine.alarm import Alarm
-from vsync_engine.errors import CRASH_SHUTDOWN, INTERNAL_ERROR, NOT_IN_TRANSACTION_BLOCK, EngineError, SqlError
+from vsync_engine.errors import (
+    CRASH_SHUTDOWN,
+    INTERNAL_ERROR,
+    NOT_IN_TRANSACTION_BLOCK,
+    QUERY_CANCELED,
+    EngineError,
+    SqlError,
+)
 
 Row = Mapping[str, Any]
-
-QUERY_CANCELED = "57014"
 
 _FETCH = 1000  # rows of a stream fetched at a time
 

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from vsync_engine import statements
-from vsync_engine.host import QUERY_CANCELED, Host, HostError, OverrunError, Row, Statement
+from vsync_engine.errors import QUERY_CANCELED
+from vsync_engine.host import Host, HostError, OverrunError, Row, Statement
 from vsync_engine.verdicts import Match, Rule
 
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for

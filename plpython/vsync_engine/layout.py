@@ -26,6 +26,7 @@ OPTION_TYPES: Mapping[str, type] = {
 TOKENIZER = "tokenizer.json"
 DEFAULT_MAX_TOKENS = 512
 _ONNX_FILES = ("model.onnx", "onnx/model.onnx")
+_MOST_TOKENS = 131_072
 _UNBOUNDED = 1_000_000  # tokenizer_config.json writes 1e30 for "no limit"
 _JSON_TYPES = {str: "a string", int: "a whole number", bool: "true or false"}
 
@@ -130,8 +131,8 @@ def check_options(options: Mapping[str, object]) -> None:
             raise _bad_option(key, value, _JSON_TYPES[wanted])
     if options.get("pooling", MEAN) not in POOLINGS:
         raise _bad_option("pooling", options["pooling"], f"one of {', '.join(POOLINGS)}")
-    if cast("int", options.get("max_tokens", 1)) < 1:
-        raise _bad_option("max_tokens", options["max_tokens"], "1 or more")
+    if not 1 <= cast("int", options.get("max_tokens", 1)) <= _MOST_TOKENS:
+        raise _bad_option("max_tokens", options["max_tokens"], f"from 1 to {_MOST_TOKENS}")
     if "file" in options and not files.is_inside(cast("str", options["file"])):
         raise _bad_option("file", options["file"], "a path relative to the model's directory, without '..'")
 

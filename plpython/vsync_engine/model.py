@@ -14,6 +14,7 @@ from vsync_engine.layout import TOKENIZER, Layout, ModelSpec, read_layout, spec_
 from vsync_engine.native import np, return_freed_memory, signals_blocked, tokenizers
 from vsync_engine.network import Network, reason, session_of
 from vsync_engine.pooling import MEAN, NONE, normalised, pool
+from vsync_engine.watch import heed_cancel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ Kind = Literal["passage", "query"]
 PROBE = "The quick brown fox jumps over the lazy dog."
 DEFAULT_TOKEN_BUDGET = 512
 _TOKENISED_TOGETHER = 512  # texts
+_LONGEST = 1 << 20  # characters of a text that are looked at, however few tokens they make
 _LONG = 32  # characters for each token the model reads; of a longer text only the beginning is tokenised
 _PROBED_TOKENS = 1024  # attention is quadratic: a longer limit is believed
 _STEADY = 0.95  # cosine between a text's vectors, alone and beside a longer text
@@ -92,6 +94,7 @@ class Model:
         prefix = self.spec.query_prefix if kind == "query" else self.spec.passage_prefix
         encoded: list[Encoded] = []
         for start in range(0, len(texts), _TOKENISED_TOGETHER):
+            heed_cancel()
             encoded.extend(self._encode([prefix + text for text in texts[start : start + _TOKENISED_TOGETHER]]))
         return encoded
 
@@ -102,8 +105,13 @@ class Model:
             encodings = self._tokenizer.encode_batch_fast(begun)
         for i, encoding in enumerate(encodings):
             if len(begun[i]) < len(valid[i]) and len(encoding.overflowing) < 2:
-                encodings[i] = self._tokenizer.encode(valid[i])
-        return [Encoded(np.array(e.ids, dtype=np.int64), bool(e.overflowing)) for e in encodings]
+                heed_cancel()
+                encodings[i] = self._tokenizer.encode(valid[i][:_LONGEST])
+        longer = [len(text) > _LONGEST for text in valid]
+        return [
+            Encoded(np.array(e.ids, dtype=np.int64), bool(e.overflowing) or more)
+            for e, more in zip(encodings, longer, strict=True)
+        ]
 
     def run(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
         """Return the vectors of a batch, (n, dimensions) in its order; VS102 when the model fails or is not finite."""

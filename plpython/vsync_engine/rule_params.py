@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ _KNOWN = {
 }
 _ONE_OF = {"defer": ("for", "until", "cron"), "prioritize": ("priority", "expression")}
 _AT_MOST_ONE_OF = {"refresh": ("every", "cron")}
+_HIGHEST_PRIORITY = 1e9
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 
 _EXAMPLES = {
@@ -76,7 +76,7 @@ def _truth(value: object) -> bool:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _HIGHEST_PRIORITY
 
 
 def _count(value: object) -> bool:

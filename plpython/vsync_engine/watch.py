@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from vsync_engine.errors import QUERY_CANCELED, EngineError
 from vsync_engine.native import ort, signals_blocked
 
 _LOOK = 0.1  # seconds between looks
@@ -79,3 +80,9 @@ _cancelled = _flags()
 def is_cancelled() -> bool:
     """Tell whether the session has to stop at the next occasion."""
     return any(flag.value for flag in _cancelled)
+
+
+def heed_cancel() -> None:
+    """Raise 57014 if the session has to stop. The statement that would report it raises PostgreSQL's own error."""
+    if is_cancelled():
+        raise EngineError("canceled", sqlstate=QUERY_CANCELED)

@@ -1,26 +1,30 @@
 create table vsync_internal.settings (
     name text primary key,
-    value text not null
+    value text not null check (value ~ '^[0-9]{1,9}$')
 );
 comment on table vsync_internal.settings is 'settings that differ from their default; written by vsync.configure()';
 
+-- A value from outside the bounds, of a restored table for instance, counts as the nearest bound.
 create view vsync.settings as
-select d.name, coalesce(s.value, d.value) as value, d.value as default_value, d.description
+select d.name,
+    case when s.value is null then d.value::text else least(greatest(s.value::bigint, d.minimum), d.maximum)::text end as value,
+    d.value::text as default_value, d.description, d.minimum, d.maximum
 from (values
-    ('threads', '0', 'threads of one model call; 0: one a core'),
-    ('batch_tokens', '512', 'padded tokens of one model call'),
-    ('memory_limit_mb', '4096', 'address space a worker may add to what its session had; 0: no limit'),
-    ('share_models', '1', 'sessions map one copy of a model''s weights; 0: each has its own'),
-    ('claim_limit', '2048', 'documents one claim takes at most'),
-    ('lease_seconds', '60', 'how long a claim is owned without renewal'),
-    ('max_attempts', '5', 'failures of one document before it is parked'),
-    ('retry_seconds', '1', 'wait after the first failure; doubles with each, with jitter'),
-    ('poll_ms', '250', 'longest sleep of an idle worker'),
-    ('rule_timeout_ms', '1000', 'how long the rules may take for a thousand changes, or the documents of a claim'),
-    ('decisions_hours', '24', 'how long vsync.decisions keeps what rules decided; 0: nothing is kept')
-) as d (name, value, description)
+    ('threads', 0, 0, 256, 'threads of one model call, at most one a core; 0: one a core'),
+    ('batch_tokens', 512, 1, 131072, 'padded tokens of one model call'),
+    ('memory_limit_mb', 4096, 0, 16777216, 'address space a worker may add to what its session had; 0: no limit'),
+    ('share_models', 1, 0, 1, 'sessions map one copy of a model''s weights; 0: each has its own'),
+    ('claim_limit', 2048, 1, 100000, 'documents one claim takes at most'),
+    ('lease_seconds', 60, 1, 86400, 'how long a claim is owned without renewal'),
+    ('max_attempts', 5, 1, 1000000, 'failures of one document before it is parked'),
+    ('retry_seconds', 1, 0, 86400, 'wait after the first failure; doubles with each, with jitter'),
+    ('poll_ms', 250, 1, 60000, 'longest sleep of an idle worker'),
+    ('rule_timeout_ms', 1000, 1, 600000, 'how long the rules may take for a thousand changes, or the documents of a claim'),
+    ('decisions_hours', 24, 0, 87600, 'how long vsync.decisions keeps what rules decided; 0: nothing is kept')
+) as d (name, value, minimum, maximum, description)
 left join vsync_internal.settings as s using (name);
-comment on view vsync.settings is 'settings of the installation and their defaults; change one with select vsync.configure(''threads'', ''4'')';
+comment on view vsync.settings is
+'settings of the installation, their defaults and bounds; change one with select vsync.configure(''threads'', ''4'')';
 
 create function vsync_internal.setting(name text)
 returns bigint
@@ -40,6 +44,8 @@ returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_bounds text;
 begin
     if not exists (select from vsync.settings as s where s.name = configure.name) then
         raise exception using
@@ -48,19 +54,17 @@ begin
             detail = 'vsync.settings lists what can be set.',
             hint = vsync_internal.did_you_mean(coalesce(configure.name, ''), array(select s.name from vsync.settings as s order by 1));
     end if;
-    if configure.value is not null and configure.value !~ '^[0-9]{1,9}$' then
+    select format('It must be a whole number from %s to %s.', s.minimum, s.maximum)
+    into v_bounds from vsync.settings as s
+    where s.name = configure.name
+        and not coalesce(case when configure.value ~ '^[0-9]{1,9}$' then configure.value::bigint between s.minimum and s.maximum end,
+            configure.value is null);
+    if found then
         raise exception using
             errcode = 'VS001',
             message = format('invalid value for setting "%s"', configure.name),
-            detail = format('"%s" is not a whole number', configure.value),
-            hint = 'Pass a number, or null for the default.';
-    end if;
-    if configure.value ~ '^0+$' and configure.name not in ('threads', 'memory_limit_mb', 'retry_seconds', 'decisions_hours', 'share_models') then
-        raise exception using
-            errcode = 'VS001',
-            message = format('invalid value for setting "%s"', configure.name),
-            detail = 'It is zero.',
-            hint = 'Pass at least 1.';
+            detail = format('The value is "%s". %s', left(configure.value, 80), v_bounds),
+            hint = format('select vsync.configure(%L, null) sets the default.', configure.name);
     end if;
     perform vsync_internal.configure(configure.name, configure.value);
     return (select s.value from vsync.settings as s where s.name = configure.name);

@@ -18,6 +18,8 @@ begin
         begin
             if options ? v_name and coalesce((options ->> v_name)::interval, '-1 s') < (case v_name when 'refresh_every' then interval '1 second' else '0' end) then
                 raise invalid_parameter_value using message = 'it is too short';
+            elsif (options ->> v_name)::interval > interval '100 years' then
+                raise invalid_parameter_value using message = 'it is longer than 100 years';
             end if;
         exception when data_exception then
             raise exception using

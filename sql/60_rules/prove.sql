@@ -54,21 +54,20 @@ declare
 begin
     begin
         v_interval := (params ->> name)::interval;
-        perform now() + v_interval;
     exception when data_exception then
         v_interval := null;
     end;
-    if params ? name and (v_interval > interval '0') is not true then
+    if params ? name and (v_interval between (case name when 'every' then interval '1 second' else interval '1 microsecond' end) and interval '100 years') is not true then
         raise exception using
             errcode = 'VS001',
             message = format('params.%s is no time that can pass', name),
-            detail = format('It is %s.', params ->> name),
+            detail = format('It is %s. It must be above zero, for "every" at least a second, and at most 100 years.', params ->> name),
             hint = format('For instance {"%s": "2 hours"}.', name);
     end if;
     return v_interval;
 end
 $$;
-comment on function vsync_internal.check_interval(jsonb, text) is 'an interval above zero, or error VS001';
+comment on function vsync_internal.check_interval(jsonb, text) is 'an interval above zero and not too long, or error VS001';
 
 create function vsync_internal.prove_rule(rule vsync_internal.rules, version vsync_internal.versions)
 returns boolean

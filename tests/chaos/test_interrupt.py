@@ -76,3 +76,16 @@ def test_changes_made_while_no_worker_runs_are_all_refreshed(items: Connection, 
     items.execute("delete from shop.items where id > 15")
     put(items, 99, "new")
     assert_at_rest(items)
+
+
+def test_a_worker_that_splits_an_endless_word_is_cancelled(items: Connection, connect: Connect) -> None:
+    items.execute("select vsync.drop_embedding('found')")
+    items.execute(
+        "select vsync.create_embedding('split', 'select id, body as content from shop.items', 'tiny', "
+        """chunk => '{"tokens": 64, "overlap": 8}')"""
+    )
+    put(items, 1, "a" * 3_000_000)
+    with gated_worker(connect, "RENDER.after") as worker:
+        items.execute("select pg_cancel_backend(%s)", [worker.pid])
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            worker.open().result(60)

@@ -4,6 +4,7 @@ import itertools
 import re
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from fix_models import package_texts, tiny_tokenizer
-from vsync_engine import chunk
+from vsync_engine import chunk, watch
 from vsync_engine.errors import EngineError
 from vsync_engine.model import Model, ModelSpec, inspect
 
@@ -181,3 +182,66 @@ def test_a_model_that_reads_too_little_for_chunks(tiny_model: Path) -> None:
     spec, _ = inspect(str(tiny_model), {"max_tokens": 9})
     with pytest.raises(EngineError, match="too little"):
         chunk.validate({"tokens": 8}, spec)
+
+
+class Recorder:
+    """A tokenizer that adds up how many characters it was given."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self.longest = 0
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> object:
+        self.characters += len(text)
+        self.longest = max(self.longest, len(text))
+        return TINY.encode(text, add_special_tokens=add_special_tokens)
+
+    def encode_batch(self, texts: list[str], add_special_tokens: bool = True) -> object:
+        self.characters += sum(map(len, texts))
+        return TINY.encode_batch(texts, add_special_tokens=add_special_tokens)
+
+
+ENDLESS = {
+    "one letter": "a" * 40_000,
+    "hexadecimal": "".join(f"{i * 2654435761 % 2**32:08x}" for i in range(5_000)),
+    "punctuation": "." * 40_000,
+    "combining marks": "e\u0301" * 20_000,
+    "one character of many marks": "e" + "\u0301" * 20_000,
+    "joined emoji": "\U0001f468\u200d\U0001f469\u200d" * 10_000,
+    "ideographs": "日本語文書検索" * 5_000,
+    "flags": "\U0001f1e9\U0001f1ea" * 10_000,
+    "one word": "same " * 20_000,
+    "blank lines": "ab" * 100 + "\n \n" * 10_000 + "ab" * 100,
+    "spaces": ("x" * 60 + " " * 2_000) * 20,
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_a_text_without_a_place_to_cut_is_split_in_linear_time(text: str) -> None:
+    recorder = Recorder()
+    chunks = chunk.split(text, cast("Tokenizer", recorder), tokens=64, overlap=0)
+    assert all(count(TINY, part) <= 64 and part.strip() for part in chunks)
+    assert squeezed("".join(chunks)) == squeezed(text)
+    assert recorder.characters <= 60 * len(text)
+
+
+def test_a_cut_inside_a_run_does_not_divide_a_character() -> None:
+    for text in ("e\u0301\u0302" * 5_000, "\U0001f468\u200d\U0001f469" * 5_000, "\U0001f44d\U0001f3fd" * 5_000):
+        chunks = chunk.split(text, TINY, tokens=64, overlap=0)
+        assert not [part for part in chunks if part[0] in "\u0301\u0302\u200d\U0001f3fd" or part[-1] == "\u200d"]
+
+
+def test_text_longer_than_a_segment_is_split_as_if_tokenised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n\n".join(paragraphs()[:60])
+    expected = chunk.split(text, TINY, tokens=64, overlap=8)
+    monkeypatch.setattr(chunk, "_ENCODED", 500)
+    assert chunk.split(text, TINY, tokens=64, overlap=8) == expected
+
+
+def test_a_cancel_ends_a_split_between_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(range(1_000_000))
+    monkeypatch.setattr(watch, "is_cancelled", lambda: next(looks) == 20)
+    with pytest.raises(EngineError) as caught:
+        chunk.split("a" * 100_000, TINY, tokens=64, overlap=8)
+    assert caught.value.sqlstate == "57014"
+    assert next(looks) == 21
