@@ -120,6 +120,7 @@
 \ir 80_observe/doctor/14_documents.sql
 \ir 80_observe/doctor/20_publications.sql
 \ir 80_observe/doctor/21_serving.sql
+\ir 80_observe/doctor/22_locks.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/replica_identity.sql

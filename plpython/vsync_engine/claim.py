@@ -22,8 +22,12 @@ T = TypeVar("T")
 _PUBLISH_EVERY = 1.0  # seconds
 _PUBLISHED_TOGETHER = 1024  # documents
 _BUSY = 0.05  # seconds until a text that another claim is embedding is looked at again
-_TRANSIENT = {"40001", "40P01", "55P03"}
+_TRANSIENT = {"40001", "40P01"}
 _ATTEMPTS = 5
+_BLOCKED = {"55P03", "53100"}  # a lock not granted in time, a disk that is full: no smaller claim would fare better
+# privileges, objects that are gone, connections, resources, states, files: whoever mends it mends all documents
+_OF_THE_VERSION = ("08", "0A", "28", "3D", "3F", "42", "53", "55", "58", "HV")
+_SAMPLE = 8  # documents that fail alone, twice, before all are taken to fail
 _RANKED_TOGETHER = 64  # texts: fewer would keep the order of rules better, more makes fuller batches
 _LONGEST_MESSAGE = 500  # characters
 
@@ -84,7 +88,7 @@ class Claim:
     def work(self) -> None:
         """Render, skip, chunk, embed, publish; what is left when this ends, for whatever reason, is free again."""
         try:
-            self._refresh(list(self._render(self.keys)))
+            self._refresh(list(self._render()))
             self._release()
         except BaseException:
             self.host.rollback()
@@ -101,16 +105,33 @@ class Claim:
     def _release(self) -> None:
         transaction(self.host, lambda: self.host.rows(statements.RELEASE, self.token))
 
-    def _render(self, keys: list[str]) -> Iterator[_Document]:
-        try:
-            rows = transaction(self.host, lambda: self.host.rows(statements.RENDER, self.token, keys))
-        except HostError as error:
-            if len(keys) == 1:
-                self._fail(keys, error)
-                return
-            yield from self._render(keys[: len(keys) // 2])
-            yield from self._render(keys[len(keys) // 2 :])
-            return
+    def _render(self) -> Iterator[_Document]:
+        """Yield the documents that changed; those that fail are found by halves, and recorded where others do not."""
+        waiting = [self.keys]
+        failed: list[tuple[list[str], HostError]] = []
+        rendered = False
+        while waiting:
+            keys = waiting.pop()
+            try:
+                rows = transaction(self.host, lambda keys=keys: self.host.rows(statements.RENDER, self.token, keys))
+            except HostError as error:
+                if error.sqlstate in _BLOCKED:
+                    raise
+                if len(keys) > 1:
+                    waiting += [keys[len(keys) // 2 :], keys[: len(keys) // 2]]
+                    continue
+                failed.append((keys, error))
+                if not rendered and all(is_of_the_version(each) for _, each in failed):
+                    waiting = _sampled(waiting, len(failed))
+                    if not waiting:
+                        raise
+                continue
+            rendered = True
+            yield from self._documents(rows)
+        for keys, error in failed:
+            self._fail(keys, error)
+
+    def _documents(self, rows: list[Row]) -> Iterator[_Document]:
         for ruled in self._ruled(rows):
             try:
                 yield self._document(ruled)
@@ -238,6 +259,8 @@ class Claim:
             transaction(self.host, lambda: self.host.rows(statements.PUBLISH, self.token, rows, sent, busy))
         except HostError as error:
             self.busy += busy
+            if is_of_the_version(error):
+                raise
             if len(documents) <= 1:
                 self._fail([document.key for document in documents], error)
                 return
@@ -250,6 +273,18 @@ class Claim:
 
     def _fail(self, keys: list[str], error: Exception) -> None:
         transaction(self.host, lambda: self.host.rows(statements.FAIL, self.token, keys, described(error)))
+
+
+def _sampled(waiting: list[list[str]], failed: int) -> list[list[str]]:
+    """Return what to render next after so many documents failed alone; nothing where no other is likely to succeed."""
+    if failed < _SAMPLE:
+        return waiting
+    if failed > _SAMPLE:
+        return waiting if failed < 2 * _SAMPLE else []
+    rest = [key for keys in waiting for key in keys]
+    picked = rest[:: max(1, len(rest) // _SAMPLE)]
+    others = sorted({*rest} - {*picked})
+    return [*([others] if others else []), *([key] for key in picked)]
 
 
 def _rows(document: _Document, texts: dict[str, _Text]) -> Iterable[dict[str, object]]:
@@ -300,7 +335,12 @@ class Interrupted(Exception):
 
 def is_fatal(error: HostError) -> bool:
     """Tell whether an error is the session's and not a document's."""
-    return error.sqlstate in ("", "53100", "53300", "25P03") or error.sqlstate.startswith("57")
+    return error.sqlstate in ("", "53300", "25P03", "25006") or error.sqlstate.startswith("57")
+
+
+def is_of_the_version(error: HostError) -> bool:
+    """Tell whether an error is likely to meet every document of a version, until its cause is mended."""
+    return error.sqlstate.startswith(_OF_THE_VERSION)
 
 
 def described(error: Exception) -> str:

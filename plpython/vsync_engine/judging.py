@@ -20,6 +20,7 @@ _SECOND_LOOK = 1.0  # seconds
 _SQL_ERRORS = "42"  # class of errors of the statement itself, whatever the rows
 _RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
+_NOT_GRANTED = "55P03"
 
 
 Question = tuple[Statement, tuple[object, ...]]
@@ -220,8 +221,8 @@ def attempt(host: Host, seconds: float, statement: Statement, *arguments: object
 
 
 def raise_if_cancelled(error: HostError) -> None:
-    """Raise an error that is the session's and not a rule's."""
-    if error.sqlstate in ("", QUERY_CANCELED) and not isinstance(error, OverrunError):
+    """Raise an error that is the session's, or a lock's, and not a rule's."""
+    if error.sqlstate in ("", QUERY_CANCELED, _NOT_GRANTED) and not isinstance(error, OverrunError):
         raise error
 
 

@@ -79,6 +79,7 @@ SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
 SHOW_AGAIN = Statement("select vsync_internal.show_again($1, $2)", ("pg_catalog.int4", "pg_catalog.text[]"))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
 TIME_ZONE = Statement("select vsync_internal.time_zone()")
+TRY_AGAIN = Statement("select vsync_internal.try_again($1)", ("pg_catalog.name",))
 UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))
 UNLOCK = Statement(
     "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"

@@ -25,12 +25,19 @@ _SHORTEST_SLEEP = 0.005  # seconds
 _HOUSEKEEPING = 1.0  # seconds between looks for dead claims and log tables to empty
 _FORGETTING = 60.0  # seconds between looks for decisions that were kept long enough, and for capture that was lost
 _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
-_FAILURE_RETRY = 1.0  # seconds a version is left alone after an error that is no document's
+_FAILURE_RETRY = 5.0  # seconds a version is left alone after an error that is no document's
+_LOCK_TIMEOUT = "2s"  # of any lock; longer than deadlock_timeout, after which autovacuum gives way
+_NOT_GRANTED = "55P03"
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
 _TURNED = 10_000  # documents that are decided on again, after rules changed, before other work has its turn
-_SESSION = {"default_transaction_isolation": "read committed", "synchronous_commit": "off", "jit": "off"}
+_SESSION = {
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "off",
+    "jit": "off",
+    "lock_timeout": _LOCK_TIMEOUT,
+}
 
 
 class Worker:
@@ -55,6 +62,7 @@ class Worker:
 
     def drain(self) -> None:
         """Work off all that was committed before the call and is due."""
+        self._value(statements.TRY_AGAIN, self._embedding)
         target = self._wal.target()
         snapshot: str | None = None
         upto: int | None = None
@@ -91,11 +99,11 @@ class Worker:
     def _cycle(self, *, urgent: bool = False) -> bool:
         """Do one round of whatever there is to do; False when there was nothing. urgent: the slot is read at once."""
         worked = self._wal.look(urgent=urgent)
-        worked = bool(self._value(statements.FOLD)) or worked
-        self._keep_house()
-        worked = self._follow_rules() or worked
-        worked = self._decide(_EXPANDED) or worked
-        worked = self._expand(_EXPANDED) or worked
+        worked = self._step(lambda: bool(self._value(statements.FOLD))) or worked
+        self._step(self._keep_house)
+        worked = self._step(self._follow_rules) or worked
+        worked = self._step(lambda: self._decide(_EXPANDED)) or worked
+        worked = self._step(lambda: self._expand(_EXPANDED)) or worked
         duties = self._rows(statements.DUTIES, self._embedding)
         moments = [duty["falls_due_in"] for duty in duties if duty["falls_due_in"] is not None]
         self._falls_due = time.monotonic() + min(moments, default=math.inf)
@@ -105,6 +113,15 @@ class Worker:
             except HostError as error:  # its tables may be gone since; the other embeddings go on
                 self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
         return worked
+
+    def _step(self, step: Callable[[], bool]) -> bool:
+        """Take a step of a round; what somebody's lock keeps from being done is left for the next round."""
+        try:
+            return step()
+        except HostError as error:
+            if error.sqlstate != _NOT_GRANTED:
+                raise
+            return False
 
     def _follow_rules(self) -> bool:
         """Notice rules that begin, end or change, holds that somebody decided on, and refreshes that are due."""
@@ -154,9 +171,10 @@ class Worker:
             worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
         return worked
 
-    def _keep_house(self) -> None:
+    def _keep_house(self) -> bool:
         now = time.monotonic()
         if now - self._kept_house >= _HOUSEKEEPING:
+            self._kept_house = now
             self._value(statements.ADOPT)
             while self._value(statements.REAP):
                 pass
@@ -166,7 +184,6 @@ class Worker:
             self._show_again()
             if self._refreshing:
                 self._value(statements.REFRESH_REGULARLY)
-            self._kept_house = now
         if now - self._forgot >= _FORGETTING:
             self._value(statements.FORGET_DECISIONS)
             self._value(statements.WATCH_CAPTURES)
@@ -198,10 +215,10 @@ class Worker:
             nonlocal last
             if time.monotonic() - last >= _ATTEND:
                 self._wal.look()
-                self._value(statements.FOLD)
-                self._follow_rules()
-                self._decide(_ATTENDED)
-                self._expand(_ATTENDED)
+                self._step(lambda: bool(self._value(statements.FOLD)))
+                self._step(self._follow_rules)
+                self._step(lambda: self._decide(_ATTENDED))
+                self._step(lambda: self._expand(_ATTENDED))
                 for other in self._rows(statements.DUTIES, self._embedding):
                     if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):
                         self._pass(other)

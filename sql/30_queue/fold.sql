@@ -156,6 +156,15 @@ end
 $$;
 comment on function vsync_internal.expand(int) is 'marks the keys of a waiting page, max_keys at most where it has no end; returns 0 if none waits. One page a transaction: the next one''s keys are in no order with its own';
 
+create function vsync_internal.is_of_the_version(sqlstate text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$ select left(sqlstate, 2) in ('08', '0A', '28', '3D', '3F', '42', '53', '55', '58', 'HV') $$;
+comment on function vsync_internal.is_of_the_version(text) is
+'whether an error is likely to meet every document of a version until its cause is mended; claim.py has the same list';
+
 create function vsync_internal.follow(page vsync_internal.pages, max_keys int)
 returns bigint
 language plpgsql
@@ -167,12 +176,20 @@ declare
     v_half int := cardinality(page.keys) / 2;
     v_keys text[];
     v_message text;
+    v_sqlstate text;
 begin
     begin
         v_keys := vsync_internal.call_delta(v_data, page.dependency, page.keys, page.after_key, v_most, vsync_internal.ticket(v_data));
     exception when others then
-        get stacked diagnostics v_message = message_text;
+        get stacked diagnostics v_message = message_text, v_sqlstate = returned_sqlstate;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
+        if vsync_internal.is_of_the_version(v_sqlstate) then
+            -- a lock, a privilege, a table that is gone: the other pages of the version would wait or fail as well
+            update vsync_internal.pages as p set retry_at = clock_timestamp() + interval '5 seconds'
+            where p.id = any (array(select g.id from vsync_internal.pages as g
+                where g.version_id = page.version_id and g.dependency is not null for update skip locked));
+            return 1;
+        end if;
         if v_half > 0 and page.after_key is null then
             insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id, held_until, decided, image)
             select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane,

@@ -159,3 +159,27 @@ begin
 end
 $$;
 comment on function vsync_internal.back_off(int, jsonb, interval) is 'leaves a version alone for a while: its model or its document fails as a whole';
+
+create function vsync_internal.try_again(embedding name)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count bigint;
+begin
+    update vsync_internal.pages as g set retry_at = null
+    where g.id = any (array(
+        select w.id from vsync_internal.pages as w join vsync_internal.versions as v on v.id = w.version_id
+        where w.retry_at is not null and (try_again.embedding is null or v.embedding = try_again.embedding)
+        for update of w skip locked));
+    update vsync_internal.progress as p set retry_at = null
+    from vsync_internal.versions as v
+    where v.id = p.version_id and p.retry_at is not null and (try_again.embedding is null or v.embedding = try_again.embedding);
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+comment on function vsync_internal.try_again(name) is
+'ends the waits of versions that were left alone for a while: who calls vsync.work() may have mended the cause. Returns how many there were';

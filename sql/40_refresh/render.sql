@@ -45,6 +45,8 @@ begin
     end if;
     -- the root before the vectors, as who drops them takes them
     perform vsync_internal.lock_root(v_version.embedding);
+    -- whoever keeps publish from writing is met here, before the model has run for nothing
+    execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
     v_places := vsync_internal.key_places(v_version.keys);
     v_reads := vsync_internal.document_reads(v_version.embedding);
     -- no row is locked here: the marks' generations were taken by the claim, so this snapshot is the younger one. Marks and vectors are looked

@@ -56,6 +56,7 @@ returns table (place int, rules int[], numbers float8[])
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
 as $$
 #variable_conflict use_column
 begin

@@ -73,6 +73,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
+set lock_timeout = '100ms' -- a lock is no rule's fault: it must be told before rule_timeout_ms is over
 as $$
 declare
     v_version vsync_internal.versions;

@@ -56,7 +56,7 @@ begin
             watch_captures, wal_lose, wal_make, wal_peek, wal_reached, wal_review, wal_target}'),
             ('vsync_internal', 'vsync_admin', '{check_wal, identity_columns, leaves, repair_capture}'),
             -- vsync_internal, 30_queue
-            ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate}'),
+            ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate, try_again}'),
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
             ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),

@@ -44,6 +44,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "documents",
         "publications",
         "serving",
+        "locks",
         "engine",
     }
 

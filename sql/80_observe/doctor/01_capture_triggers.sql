@@ -32,13 +32,17 @@ join vsync_internal.progress as p on p.version_id = v.id and p.missed
 where v.state <> 'dropped'
 union all
 select distinct 'capture triggers', 'error',
-    format('%s is read with the rows of %s, which inherits from it: their changes are not seen', d.relation, i.inhrelid::regclass),
-    format('alter table %s no inherit %s', i.inhrelid::regclass, d.relation)
-from vsync_internal.dependencies as d
-join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
-join pg_catalog.pg_inherits as i on i.inhparent = d.relation
-join pg_catalog.pg_class as c on c.oid = i.inhrelid and not c.relispartition
-join pg_catalog.pg_class as w on w.relnamespace = 'vsync_data'::regnamespace and w.relname = v.data || '_document'
-where position(format('ONLY %s ', d.relation) in translate(pg_catalog.pg_get_viewdef(w.oid), E'\n;)', '   ')) = 0;
+    format('%s is read with the rows of %s, which inherits from it: their changes are not seen', i.relation, i.child),
+    format('alter table %s no inherit %s', i.child, i.relation)
+from (
+    select d.relation, i.inhrelid::regclass as child, w.oid as document
+    from vsync_internal.dependencies as d
+    join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+    join pg_catalog.pg_inherits as i on i.inhparent = d.relation
+    join pg_catalog.pg_class as c on c.oid = i.inhrelid and not c.relispartition
+    join pg_catalog.pg_class as w on w.relnamespace = 'vsync_data'::regnamespace and w.relname = v.data || '_document'
+    -- pg_get_viewdef() waits for whoever has locked a table of the document
+    offset 0) as i
+where position(format('ONLY %s ', i.relation) in translate(pg_catalog.pg_get_viewdef(i.document), E'\n;)', '   ')) = 0;
 comment on view vsync_internal.doctor_01_capture_triggers is
 'triggers dropped, disabled, or not always enabled; tables that were made the parents or the children of others since';

@@ -7,5 +7,5 @@ from (select distinct d.relation, v.embedding from vsync_internal.dependencies a
     join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger') as c
 where exists (
     select from pg_catalog.pg_subscription_rel as s
-    where s.srrelid in (select c.relation::oid union select t.relid from pg_catalog.pg_partition_tree(c.relation) as t));
+    where s.srrelid in (select c.relation::oid union select vsync_internal.leaves(c.relation)));
 comment on view vsync_internal.doctor_08_replication is 'captured tables that are targets of a subscription';
