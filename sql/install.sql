@@ -19,6 +19,7 @@
 \ir 20_capture/capture_body.sql
 \ir 20_capture/wal.sql
 \ir 20_capture/wal_tables.sql
+\ir 20_capture/wal_filter.sql
 \ir 20_capture/wal_read.sql
 \ir 20_capture/capture.sql
 \ir 20_capture/capture_rules.sql

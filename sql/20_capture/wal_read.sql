@@ -59,13 +59,44 @@ set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 set client_encoding = 'UTF8'
 as $$
+declare
+    v_columns jsonb := (
+        select coalesce(jsonb_object_agg(t.relation, t.columns), '{}')
+        from (select f.relation, jsonb_agg(distinct c) as columns
+            from vsync_internal.wal_feeds() as f, unnest(f.keys || f.columns || f.images) as c group by f.relation) as t);
+    v_tables jsonb := '{}';
+    v_oid bigint;
+    v_table bigint;
+    v_wanted boolean[];
+    v_message bytea;
 begin
-    return query
-    select p.data from pg_logical_slot_peek_binary_changes(vsync_internal.slot_name(), '0/0'::pg_lsn + wal_peek.upto_lsn, null,
-        'proto_version', '1', 'publication_names', 'vsync') as p;
+    for v_message in
+        select p.data from pg_logical_slot_peek_binary_changes(vsync_internal.slot_name(), '0/0'::pg_lsn + wal_peek.upto_lsn, null,
+            'proto_version', '1', 'publication_names', 'vsync') as p
+    loop
+        -- I, U, D, R are followed by the table
+        if get_byte(v_message, 0) in (73, 85, 68, 82) then
+            v_oid := get_byte(v_message, 1)::bigint * 16777216 + get_byte(v_message, 2) * 65536 + get_byte(v_message, 3) * 256 + get_byte(v_message, 4);
+            if get_byte(v_message, 0) = 82 then
+                v_wanted := vsync_internal.wal_wanted(v_message, array(select jsonb_array_elements_text(v_columns -> v_oid::text)));
+                v_tables := v_tables || jsonb_build_object(v_oid::text, v_wanted);
+                v_table := v_oid;
+            else
+                if v_oid is distinct from v_table then
+                    v_wanted := array(select w::boolean from jsonb_array_elements_text(v_tables -> v_oid::text) with ordinality as u (w, i) order by i);
+                    v_table := v_oid;
+                end if;
+                if v_wanted = '{}' or false = any (v_wanted) then
+                    v_message := vsync_internal.wal_filter(v_message, v_wanted);
+                end if;
+            end if;
+        end if;
+        return next v_message;
+    end loop;
 end
 $$;
-comment on function vsync_internal.wal_peek(bigint) is 'pgoutput''s messages of transactions whose commit record begins below an LSN; read them through a cursor';
+comment on function vsync_internal.wal_peek(bigint) is
+'pgoutput''s messages of transactions whose commit record begins below an LSN, without the values of columns that no feed reads; read them through a cursor';
 
 create function vsync_internal.wal_append(feed_id int, rows text)
 returns bigint
