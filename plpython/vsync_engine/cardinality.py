@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from vsync_engine.blocks import Block, Occurrence, Opaque, Source, here, leaves, resolve
-from vsync_engine.edges import equalities, restricted
+from vsync_engine.edges import NULL_SAFE, equalities, restricted
 from vsync_engine.grouping import chain
 
 
@@ -41,6 +41,8 @@ def _is_one(source: Source, known: set[Source], block: Block) -> bool:
         return True
     fixed: set[str] = set()
     for equality in equalities(block):
+        if equality.operator == NULL_SAFE:
+            continue
         for side, other in ((equality.left, equality.right), (equality.right, equality.left)):
             column = side.expression.unnest()
             while isinstance(column, exp.Cast):

@@ -92,7 +92,7 @@ def _declaration(
 
 def _select(text: str) -> exp.Select:
     try:
-        return written.require_select(text)
+        return written.require_select(text, recursive=True)
     except EngineError as error:
         raise EngineError(
             error.message.replace("document query", "query of depends_on"),
@@ -127,16 +127,38 @@ def _columns_of_changed(select: exp.Select, text: str) -> tuple[str, ...]:
         raise _invalid("query of depends_on does not read changed", "changed has the changed rows of the relation.")
     named: dict[str, None] = {}
     for column in select.find_all(exp.Column):
-        if column.table in aliases or (not column.table and len(tables) == 1):
-            if isinstance(column.this, exp.Star):
-                raise _invalid("query of depends_on reads all columns of changed", "Name those that lead to the key.")
-            named[column.name] = None
-        elif not column.table:
-            place = lexer.place(text, parse.offset(text, column))
-            raise _invalid(f'column "{column.name}" of depends_on is named without its table', f"It is at {place}.")
+        sources = [column.table] if column.table else _sources_around(column)
+        if not set(sources) & aliases:
+            if not column.table and len(sources) > 1:
+                raise _without_table(column, text)
+            continue
+        if len(sources) > 1:
+            raise _without_table(column, text)
+        if isinstance(column.this, exp.Star):
+            raise _invalid("query of depends_on reads all columns of changed", "Name those that lead to the key.")
+        named[column.name] = None
     if not named:
         raise _invalid("query of depends_on reads no column of changed", "Name those that lead to the key.")
     return tuple(named)
+
+
+def _sources_around(column: exp.Column) -> list[str]:
+    """What a column without a table may belong to: all that the queries around it read, up to a common table."""
+    sources: list[str] = []
+    node: exp.Expr | None = column
+    while node is not None and not isinstance(node, exp.CTE):
+        if isinstance(node, exp.Select):
+            clause = node.args.get("from_")
+            sources += [
+                part.this.alias_or_name for part in ([clause] if clause else []) + (node.args.get("joins") or [])
+            ]
+        node = node.parent
+    return sources
+
+
+def _without_table(column: exp.Column, text: str) -> EngineError:
+    place = lexer.place(text, parse.offset(text, column))
+    return _invalid(f'column "{column.name}" of depends_on is named without its table', f"It is at {place}.")
 
 
 def _statement(text: str) -> str:

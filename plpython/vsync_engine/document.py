@@ -6,16 +6,19 @@ finds against the catalog.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vsync_engine import cardinality, edges, expansion, grouping, keys, parse, paths, roots, volatility
+from vsync_engine import cardinality, edges, expansion, grouping, keys, lexer, parse, paths, roots, volatility
 from vsync_engine.blocks import Block, Occurrence, joins
-from vsync_engine.catalog import Catalog, Relation, from_mapping
+from vsync_engine.catalog import Catalog, Relation, from_mapping, quoted
+from vsync_engine.condition_text import rendered
 from vsync_engine.declared import Declaration, declarations
 from vsync_engine.errors import DOCUMENT_UNSUPPORTED, EngineError
 from vsync_engine.keys import Extra, Key
+from vsync_engine.paths import CHANGED
 from vsync_engine.places import place
 
 
@@ -177,7 +180,7 @@ def _dependencies(
         if way is None:
             if any(declaration.relation is relation for declaration in declared):
                 continue
-            raise _without_path(occurrence, catalog, found.refused.get(occurrence))
+            raise _without_path(occurrence, root, catalog, found)
         dependencies.append(
             _dependency(
                 len(dependencies) + 1,
@@ -227,11 +230,27 @@ def _dependency(number: int, relation: Relation, alias: str, columns: set[str], 
     )
 
 
-def _without_path(occurrence: Occurrence, catalog: Catalog, reason: str | None) -> EngineError:
+def _without_path(occurrence: Occurrence, root: Occurrence, catalog: Catalog, found: edges.Edges) -> EngineError:
+    reason = found.refused.get(occurrence)
     return EngineError(
         f"document query reads {occurrence.relation} without a path to the root",
         sqlstate=DOCUMENT_UNSUPPORTED,
         detail=f"It is {place(occurrence, catalog)}." + (f" {reason}" if reason else ""),
         hint=f"Write an equality of its columns as a condition of WHERE or ON that is not under OR or NOT, such as "
-        f"{occurrence.alias}.… = …, or declare the way from its rows to the keys in options.depends_on.",
+        f"{occurrence.alias}.… = …, or declare the way from its rows to the keys: "
+        f"options => {lexer.literal(_declaration(occurrence, root, found))}",
     )
+
+
+def _declaration(occurrence: Occurrence, root: Occurrence, found: edges.Edges) -> str:
+    """options.depends_on for a table without a path: by a condition that it has with the root, or to all documents."""
+    condition = found.others.get((occurrence, root))
+    names = {occurrence: CHANGED, root: "r"}
+    written = rendered(condition, names) if condition else f"{CHANGED}.{_column(occurrence.relation)} is not null"
+    keys = ", ".join(f"r.{quoted(column)}" for column in root.relation.primary_key)
+    query = f"select {keys} from {CHANGED} join {root.relation} r on {written}"
+    return json.dumps({"depends_on": [{"relation": str(occurrence.relation), "query": query}]}, ensure_ascii=False)
+
+
+def _column(relation: Relation) -> str:
+    return quoted(next(iter(relation.primary_key), relation.columns[0].name))

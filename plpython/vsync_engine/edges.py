@@ -11,88 +11,120 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from vsync_engine import aggregation, parse
+from vsync_engine import aggregation, lexer, parse, source_text
 from vsync_engine.blocks import Block, Derived, Item, Join, Occurrence, Opaque, Source, joins, leaves, resolve
-from vsync_engine.catalog import Catalog
+from vsync_engine.catalog import Catalog, quoted
+from vsync_engine.condition_text import Reference, Text, written
 from vsync_engine.expansion import merged
 from vsync_engine.grouping import distinct_on, groups, partition
 
-# what an endpoint may be made of: calls that are written back as they were read
-_CALLS = (exp.Anonymous, exp.Lower, exp.Upper, exp.Trim, exp.Coalesce, exp.Length, exp.Substring, exp.Nullif, exp.MD5)
-_PARTS = (
-    *(exp.Column, exp.Identifier, exp.Var, exp.Paren, exp.Cast, exp.DataType, exp.DataTypeParam, exp.Collate),
-    *(exp.Literal, exp.Boolean, exp.Null, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe),
-    *(exp.JSONExtract, exp.JSONExtractScalar, exp.JSONPath, exp.JSONPathKey, exp.JSONPathRoot),
-    *(exp.Dot, *_CALLS),
-)
-# null for a row of nulls
+# null for a row of nulls, and so for what LEFT JOIN puts where it finds no row
 _STRICT = (
     *(exp.Column, exp.Identifier, exp.Paren, exp.Cast, exp.DataType, exp.DataTypeParam, exp.Literal, exp.Collate),
-    *(exp.Lower, exp.Upper),
+    *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Bracket, exp.Dot),
+    *(exp.JSONExtract, exp.JSONExtractScalar, exp.JSONBExtract, exp.JSONBExtractScalar),
+    *(exp.JSONPath, exp.JSONPathKey, exp.JSONPathRoot, exp.JSONPathSubscript),
+    *(exp.Lower, exp.Upper, exp.Left, exp.Right, exp.SplitPart, exp.Trim, exp.Length, exp.MD5, exp.TimestampTrunc),
 )
+# conditions that choose few rows, as an equality does
+_MEMBERSHIPS = (
+    *(exp.ArrayContainsAll, exp.ArrayContainedBy, exp.ArrayOverlaps),
+    *(exp.JSONBContainsTopKey, exp.JSONBContainsAnyTopKeys, exp.JSONBContainsAllTopKeys),
+)
+_MEMBERSHIP_OPERATORS = (".@>", ".<@", ".&&", ".?", ".?|", ".?&")
+_TIME_WORDS = frozenset(
+    {
+        *("now", "statement_timestamp", "transaction_timestamp", "age", "mxid_age", "current_date", "current_time"),
+        *("current_timestamp", "localtime", "localtimestamp", "'now'", "'today'", "'tomorrow'", "'yesterday'"),
+    }
+)
+
+
+NULL_SAFE = "is not distinct from"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One side of an equality: an expression over the columns of one occurrence, which stand in it without a table.
+    """One side of an equality: the text of an expression over the columns of one occurrence.
 
-    levels: the blocks from the condition to the table with the source in each. crossed: the blocks into which the
-    condition sees from outside, with the output through which it does.
+    strict: it is null where all its columns are. levels: the blocks from the condition to the table with the source in
+    each. crossed: the blocks into which the condition sees from outside, with the output through which it does.
     """
 
     occurrence: Occurrence
-    expression: exp.Expr
+    text: Text
+    strict: bool
     levels: tuple[tuple[Block, Source], ...]
     crossed: tuple[tuple[Block, exp.Expr], ...]
 
     @property
     def plain(self) -> str | None:
         """The column, where the endpoint is nothing else."""
-        return self.expression.name if isinstance(self.expression, exp.Column) else None
+        match self.text:
+            case (Reference() as only,):
+                return only.column
+            case _:
+                return None
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns in the expression, in its order."""
-        return tuple(dict.fromkeys(column.name for column in self.expression.find_all(exp.Column)))
+        """The occurrence's columns in the text, in its order."""
+        own = (part for part in self.text if isinstance(part, Reference) and part.occurrence is self.occurrence)
+        return tuple(dict.fromkeys(part.column for part in own))
 
 
 @dataclass(frozen=True)
 class Edge:
-    """An equality that leads from an occurrence (near) to another (far).
+    """A condition that leads from an occurrence (near) to another (far).
 
-    schema: of its operator, empty for pg_catalog. turned: far stands before near.
+    text: the condition. operator: of an equality, "=" if it is pg_catalog's; None for a membership, such as
+    `= any (array)`, which leads on only where no equality does. near and far are its sides; of a membership each has
+    the whole text.
     """
 
     near: Endpoint
     far: Endpoint
-    schema: str
-    turned: bool
+    operator: str | None
+    text: Text
+
+    @property
+    def strict(self) -> bool:
+        """Whether it never holds for a row of near whose columns in it are null."""
+        return self.operator is not None and self.operator != NULL_SAFE and self.near.strict
 
 
 @dataclass
 class Edges:
-    """What was found: the edges, and for an occurrence why an equality of its columns is none."""
+    """What was found: the edges, and for an occurrence why a condition on its columns is none.
+
+    others: for an occurrence the text of a condition on its columns and those of another that is no edge.
+    """
 
     found: list[Edge] = field(default_factory=list[Edge])
     refused: dict[Occurrence, str] = field(default_factory=dict[Occurrence, str])
+    others: dict[tuple[Occurrence, Occurrence], Text] = field(default_factory=dict[tuple[Occurrence, Occurrence], Text])
 
 
 @dataclass(frozen=True)
 class Side:
-    """An expression of a condition and the block it is written in; of IN the output of its subquery."""
+    """An expression of a condition and the block it is written in; of IN the output of its subquery.
+
+    operand: it stands beside an operator already, so that no parentheses are needed.
+    """
 
     expression: exp.Expr
     block: Block
     subquery: bool = False
+    operand: bool = False
 
 
 @dataclass(frozen=True)
 class Equality:
-    """An equality in a block, of ON for a join. schema: of the operator, empty for pg_catalog. text: for people."""
+    """An equality in a block, of ON for a join. operator: as in `Edge`. text: for people."""
 
     left: Side
     right: Side
-    schema: str
+    operator: str
     join: Join | None
     text: str
 
@@ -103,38 +135,64 @@ def find(document: Block, catalog: Catalog) -> Edges:
     for block in document.blocks():
         for equality in equalities(block):
             _add(edges, equality, block, catalog)
+        for condition, join in _conditions(block):
+            for conjunct in _conjuncts(condition):
+                _add_membership(edges, Side(conjunct, block), join, catalog)
     return edges
 
 
 def equalities(block: Block) -> Iterator[Equality]:
     """The equalities that are conjuncts of WHERE and ON, and what IN says."""
-    where = block.select.args.get("where")
-    yield from _of_condition(where.this if where else None, None, block)
+    for condition, join in _conditions(block):
+        yield from _of_condition(condition, join, block)
     for join in joins(block.item):
-        yield from _of_condition(join.on, join, block)
         for name in join.using:
             sides = [merged(side, name, block).source.alias for side in (join.left, join.right)]
             left, right = (Side(exp.column(name, alias, quoted=True), block) for alias in sides)
-            yield Equality(left, right, "", join, f"using ({name})")
+            yield Equality(left, right, "=", join, f"using ({name})")
+
+
+def _conditions(block: Block) -> Iterator[tuple[exp.Expr | None, Join | None]]:
+    where = block.select.args.get("where")
+    yield where.this if where else None, None
+    for join in joins(block.item):
+        yield join.on, join
 
 
 def _of_condition(condition: exp.Expr | None, join: Join | None, block: Block) -> Iterator[Equality]:
     for conjunct in _conjuncts(condition):
         text = parse.sql(conjunct, 120)
-        operator = str(conjunct.args["operator"]) if isinstance(conjunct, exp.Operator) else "="
-        schema = operator.removesuffix("=").removesuffix(".")
+        operator = _equality_operator(conjunct)
         if isinstance(conjunct, exp.In):
-            subquery = conjunct.args.get("query")
-        elif isinstance(conjunct, exp.EQ) or operator.endswith(".="):
+            operator, subquery = "=", conjunct.args.get("query")
+        elif operator is not None:
             subquery = conjunct.expression.this if isinstance(conjunct.expression, exp.Any) else None
-            yield Equality(Side(conjunct.this, block), Side(conjunct.expression, block), schema, join, text)
+            left, right = (Side(part, block, operand=True) for part in (conjunct.this, conjunct.expression))
+            yield Equality(left, right, operator, join, text)
         else:
             continue
         if isinstance(subquery, exp.Query):
             inner = block.nested[id(subquery.unnest())]
             asked = conjunct.this.expressions if isinstance(conjunct.this, exp.Tuple) else [conjunct.this]
             for wanted, output in zip(asked, inner.outputs, strict=True):
-                yield Equality(Side(wanted, block), Side(output, inner, subquery=True), schema, join, text)
+                yield Equality(Side(wanted, block), Side(output, inner, subquery=True), operator, join, text)
+
+
+def _equality_operator(conjunct: exp.Expr) -> str | None:
+    if isinstance(conjunct, exp.NullSafeEQ) or (isinstance(conjunct, exp.NullSafeNEQ) and _is_negated(conjunct)):
+        return NULL_SAFE
+    if isinstance(conjunct, exp.EQ):
+        return "="
+    if isinstance(conjunct, exp.Operator) and str(conjunct.args["operator"]).endswith(".="):
+        return f"operator({quoted(str(conjunct.args['operator']).removesuffix('.='))}.=)"
+    return None
+
+
+def _is_negated(node: exp.Expr) -> bool:
+    parent = node.parent
+    while isinstance(parent, exp.Paren):
+        parent = parent.parent
+    return isinstance(parent, exp.Not)
 
 
 def _conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
@@ -143,6 +201,8 @@ def _conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
         node = waiting.pop().unnest()
         if isinstance(node, exp.And):
             waiting += [node.expression, node.this]
+        elif isinstance(node, exp.Not) and isinstance(node.this.unnest(), exp.NullSafeNEQ):
+            yield node.this.unnest()  # the server writes NOT a IS DISTINCT FROM b
         else:
             yield node
 
@@ -151,14 +211,53 @@ def _add(edges: Edges, equality: Equality, block: Block, catalog: Catalog) -> No
     left, right = _endpoint(equality.left, catalog), _endpoint(equality.right, catalog)
     if left is None or right is None or left.occurrence is right.occurrence:
         return
+    strict = equality.operator != NULL_SAFE
+    text = (*left.text, f" {equality.operator} ", *right.text)
     for near, side, far in ((left, equality.left, right), (right, equality.right, left)):
-        if near.occurrence not in restricted(side, equality.join, block):
+        if near.occurrence in restricted(side, equality.join, block):
+            edge = Edge(near, far, equality.operator, text)
+            _add_edge(edges, edge, equality.text, equality.join, block, catalog, strict=strict)
+
+
+def _add_membership(edges: Edges, side: Side, join: Join | None, catalog: Catalog) -> None:
+    """Add a condition over two occurrences that is no equality of an expression of each."""
+    conjunct, block = side.expression, side.block
+    ends = _bind(conjunct, block, catalog)
+    if ends is None or len(ends) != 2:
+        return
+    for near, far in (ends, ends[::-1]):
+        if near.occurrence not in restricted(side, join, block):
             continue
-        reason = _kept_in(near) or _kept_out(far) or _of_nulls(near, equality, block) or _of_nulls(far, equality, block)
-        if reason is None:
-            edges.found.append(Edge(near, far, equality.schema, turned=near is right))
-        else:
-            edges.refused.setdefault(near.occurrence, f"{equality.text} does not lead on: {reason}.")
+        if _is_membership(conjunct):
+            edge = Edge(near, far, None, near.text)
+            _add_edge(edges, edge, parse.sql(conjunct, 120), join, block, catalog, strict=False)
+        elif _kept_in(near) is None and _kept_out(far) is None:
+            edges.others.setdefault((near.occurrence, far.occurrence), near.text)
+
+
+def _is_membership(conjunct: exp.Expr) -> bool:
+    if isinstance(conjunct, exp.Or):  # the server writes a IN (b, c) as a = b OR a = c
+        parts = [part.unnest() for part in conjunct.flatten()]
+        return all(isinstance(part, exp.EQ) and part.this == parts[0].this for part in parts)
+    if _equality_operator(conjunct) is not None:
+        return isinstance(conjunct.expression, exp.Any)
+    operator = str(conjunct.args["operator"]) if isinstance(conjunct, exp.Operator) else ""
+    return isinstance(conjunct, _MEMBERSHIPS) or operator.endswith(_MEMBERSHIP_OPERATORS)
+
+
+def _add_edge(
+    edges: Edges, edge: Edge, text: str, join: Join | None, block: Block, catalog: Catalog, *, strict: bool
+) -> None:
+    near, far = edge.near, edge.far
+    reason = _kept_in(near) or _kept_out(far)
+    for end in (near, far):
+        reason = reason or (None if strict and end.strict else _of_nulls(end, join, block))
+    if "refresh_every" in catalog.options:
+        reason = reason or _of_time(edge)
+    if reason is None:
+        edges.found.append(edge)
+    else:
+        edges.refused.setdefault(near.occurrence, f"{text} does not lead on: {reason}.")
 
 
 def restricted(side: Side, join: Join | None, block: Block) -> set[Occurrence]:
@@ -201,66 +300,80 @@ def _kept_out(far: Endpoint) -> str | None:
     return None
 
 
-def _of_nulls(end: Endpoint, equality: Equality, block: Block) -> str | None:
-    """Why an equality may hold where there is no row: LEFT JOIN put nulls, of which the expression makes a value."""
-    if all(isinstance(node, _STRICT) for node in end.expression.walk()):
-        return None
+def _of_nulls(end: Endpoint, join: Join | None, block: Block) -> str | None:
+    """Why a condition may hold where there is no row: LEFT JOIN put nulls, of which the expression makes a value."""
     for level, source in end.levels:
-        below = level.item if level is not block or equality.join is None else None
-        items = (below,) if below or equality.join is None else (equality.join.left, equality.join.right)
-        if any(join.outer and source in leaves(join.right) for item in items for join in joins(item)):
-            return f"{parse.sql(end.expression, 60)} may have a value where LEFT JOIN finds no row"
+        below = level.item if level is not block or join is None else None
+        items = (below,) if below or join is None else (join.left, join.right)
+        if any(outer.outer and source in leaves(outer.right) for item in items for outer in joins(item)):
+            return f"{written(end.text)} may have a value where LEFT JOIN finds no row"
     return None
 
 
+def _of_time(edge: Edge) -> str | None:
+    words = {lexeme.text.lower() for part in edge.text if isinstance(part, str) for lexeme in lexer.lexemes(part)}
+    return "it depends on the time" if words & _TIME_WORDS else None
+
+
 def _endpoint(side: Side, catalog: Catalog) -> Endpoint | None:
-    end = _bind(side.expression, side.block, catalog)
-    if end is None or not side.subquery:
-        return end
-    return replace(end, crossed=((side.block, side.expression), *end.crossed))
-
-
-def _bind(expression: exp.Expr, block: Block, catalog: Catalog) -> Endpoint | None:
-    """An expression as one over the columns of a table; None if it is over several, or cannot be written back."""
-    expression = expression.unnest()
-    if not all(isinstance(node, _PARTS) for node in expression.walk()) or _computes_rows(expression, catalog):
+    ends = _bind(side.expression, side.block, catalog)
+    if ends is None or len(ends) != 1 or isinstance(side.expression, exp.Any):
         return None
-    inner: list[Endpoint] = []
+    end = ends[0]
+    if end.plain is None and not side.operand:
+        end = replace(end, text=("(", *end.text, ")"))
+    return replace(end, crossed=((side.block, side.expression), *end.crossed)) if side.subquery else end
 
-    def bound(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Column):
-            return node
-        endpoint = _bind_column(node, block, catalog)
-        if endpoint is None:
-            raise LookupError
-        inner.append(endpoint)
-        return endpoint.expression if isinstance(endpoint.expression, exp.Column) else exp.paren(endpoint.expression)
 
+def _bind(expression: exp.Expr, block: Block, catalog: Catalog) -> list[Endpoint] | None:
+    """An expression as one over the columns of tables, an endpoint each, all with the whole text.
+
+    None if it reads more than columns of tables, or its rows are not those of its arguments.
+    """
+    bare = expression.unnest()
+    if bare.find(exp.Query, exp.Window) is not None or _computes_rows(bare, catalog):
+        return None
     try:
-        expression = expression.transform(bound)
+        parts: list[str | exp.Column] = [bare] if isinstance(bare, exp.Column) else [*source_text.pieces(expression)]
+        bound = [part if isinstance(part, str) else _bind_column(part, block, catalog) for part in parts]
     except LookupError:
         return None
-    if not inner or any(endpoint.occurrence is not inner[0].occurrence for endpoint in inner):
-        return None
-    levels = tuple(dict.fromkeys(level for endpoint in inner for level in endpoint.levels))
-    crossed = tuple(crossing for endpoint in inner for crossing in endpoint.crossed)
-    return Endpoint(inner[0].occurrence, expression, levels, crossed)
+    text: list[str | Reference] = []
+    inner: dict[Occurrence, list[Endpoint]] = {}
+    for part in bound:
+        if isinstance(part, str):
+            text.append(part)
+            continue
+        text += part.text if part.plain is not None or len(parts) == 1 else ("(", *part.text, ")")
+        inner.setdefault(part.occurrence, []).append(part)
+    strict = all(isinstance(node, _STRICT) for node in bare.walk())
+    return [
+        Endpoint(
+            occurrence,
+            tuple(text),
+            strict and all(end.strict for end in ends),
+            tuple(dict.fromkeys(level for end in ends for level in end.levels)),
+            tuple(crossing for end in ends for crossing in end.crossed),
+        )
+        for occurrence, ends in inner.items()
+    ]
 
 
-def _bind_column(column: exp.Column, block: Block, catalog: Catalog) -> Endpoint | None:
+def _bind_column(column: exp.Column, block: Block, catalog: Catalog) -> Endpoint:
+    """A column of a table; through outputs of derived tables an expression. LookupError for what is more than that."""
     found = resolve(column, block)
     if found is None or found.name is None or isinstance(found.source, Opaque):
-        return None
+        raise LookupError
     level = (found.block, found.source)
     if isinstance(found.source, Occurrence):
-        bare = exp.column(found.source.names[found.name], quoted=True)
-        return Endpoint(found.source, bare, (level,), ())
+        reference = Reference(found.source, found.source.names[found.name])
+        return Endpoint(found.source, (reference,), True, (level,), ())
     block = found.source.block
     output = block.outputs[found.source.names[found.name]]
     inner = _bind(output, block, catalog)
-    if inner is None:
-        return None
-    return replace(inner, levels=(level, *inner.levels), crossed=((block, output), *inner.crossed))
+    if inner is None or len(inner) != 1:
+        raise LookupError
+    return replace(inner[0], levels=(level, *inner[0].levels), crossed=((block, output), *inner[0].crossed))
 
 
 def _computes_rows(expression: exp.Expr, catalog: Catalog) -> bool:

@@ -160,3 +160,8 @@ def _unterminated(what: str, text: str, position: int, hint: str) -> EngineError
         detail=f"It begins at {place(text, position)}.",
         hint=hint,
     )
+
+
+def literal(text: str) -> str:
+    """A text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"

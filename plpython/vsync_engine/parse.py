@@ -13,6 +13,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from vsync_engine import lexer, shape
 from vsync_engine.catalog import Query
 from vsync_engine.errors import CATALOG_DISAGREES, DOCUMENT_SYNTAX, DOCUMENT_UNSUPPORTED, EngineError
+from vsync_engine.source_text import PostgresWithText
 
 _RECURSION_LIMIT = 60_000
 _FUNCTION_HINT = "Move the expression at that place into an immutable SQL function."
@@ -139,7 +140,7 @@ def disagreement(detail: str) -> EngineError:
 
 def _parse(text: str) -> list[exp.Expr]:
     with deep_recursion():
-        statements = sqlglot.parse(text, dialect="postgres")
+        statements = sqlglot.parse(text, dialect=PostgresWithText)
     return [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
 
 

@@ -6,10 +6,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlglot import exp
-
 from vsync_engine.blocks import Occurrence
 from vsync_engine.catalog import Column, quoted
+from vsync_engine.condition_text import Reference, Text, written
 from vsync_engine.edges import Edge, Endpoint
 from vsync_engine.keys import Key, key
 
@@ -34,7 +33,9 @@ class Step:
 
     def __str__(self) -> str:
         return " and ".join(
-            f"{_written(edge.near, self.near.alias)}{_operator(edge)}{_written(edge.far, self.far.alias)}"
+            f"{written(edge.near.text)} {edge.operator} {written(edge.far.text)}"
+            if edge.operator
+            else written(edge.text)
             for edge in self.edges
         )
 
@@ -43,25 +44,40 @@ Path = tuple[Step, ...]
 
 
 def to_root(edges: list[Edge], root: Occurrence) -> Mapping[Occurrence, Path]:
-    """The shortest path of each occurrence that has one, the root's own being empty."""
-    pairs: dict[tuple[Occurrence, Occurrence], list[Edge]] = {}
-    for edge in edges:
-        pairs.setdefault((edge.near.occurrence, edge.far.occurrence), []).append(edge)
+    """A path of each occurrence that has one, the root's own being empty: the shortest one by equalities, if any."""
     paths: dict[Occurrence, Path] = {root: ()}
-    waiting = deque([root])
+    pairs: dict[tuple[Occurrence, Occurrence], list[Edge]] = {}
+    for chosen in ([e for e in edges if e.operator], [e for e in edges if not e.operator]):
+        for edge in chosen:
+            between = pairs.setdefault((edge.near.occurrence, edge.far.occurrence), [])
+            if edge.operator or all(other.operator is None for other in between):
+                between.append(edge)
+        _extend(paths, pairs)
+    return paths
+
+
+def _extend(paths: dict[Occurrence, Path], pairs: Mapping[tuple[Occurrence, Occurrence], list[Edge]]) -> None:
+    waiting = deque(paths)
     while waiting:
         reached = waiting.popleft()
         for (near, far), between in pairs.items():
             if far is reached and near not in paths:
                 paths[near] = (Step(near, far, tuple(between)), *paths[far])
                 waiting.append(near)
-    return paths
 
 
 def tuple_of(path: Path) -> tuple[Key, ...]:
-    """The columns of the changed table that its path begins with."""
+    """The columns of the changed table that its path begins with.
+
+    A null leads somewhere if no edge is strict: then a single column is there twice, since a tuple of one null is not
+    recorded.
+    """
     names = dict.fromkeys(name for edge in path[0].edges for name in edge.near.columns)
-    return tuple(key(path[0].near.relation, name, name) for name in names)
+    relation = path[0].near.relation
+    keys = tuple(key(relation, name, name) for name in names)
+    if len(keys) == 1 and not any(edge.strict for edge in path[0].edges):
+        keys += (key(relation, keys[0].column, f"{keys[0].column} or null"),)
+    return keys
 
 
 def delta(path: Path, root_key: tuple[Key, ...]) -> str:
@@ -69,12 +85,15 @@ def delta(path: Path, root_key: tuple[Key, ...]) -> str:
     aliases = _aliases(path)
     direct = _direct(path[-1], root_key)
     joined = path[:-1] if direct else path
-    outputs = direct or [Endpoint(path[-1].far, exp.column(part.column, quoted=True), (), ()) for part in root_key]
+    outputs = direct or [
+        Endpoint(path[-1].far, (Reference(path[-1].far, part.column),), True, (), ()) for part in root_key
+    ]
     tables = "".join(
         f" join {step.far.relation} as {aliases[step.far]} on {_condition(step, aliases)}" for step in joined
     )
     selected = ", ".join(
-        f"{_rendered(output, aliases)} as {quoted(part.column)}" for output, part in zip(outputs, root_key, strict=True)
+        f"{_rendered(output.text, aliases)} as {quoted(part.column)}"
+        for output, part in zip(outputs, root_key, strict=True)
     )
     return f"select {selected} from {CHANGED}{tables}"
 
@@ -94,7 +113,7 @@ def _direct(last: Step, root_key: tuple[Key, ...]) -> list[Endpoint]:
     found: list[Endpoint] = []
     for part in root_key:
         for edge in last.edges:
-            if edge.far.plain == part.column and not edge.schema and _exact(edge):
+            if edge.far.plain == part.column and edge.operator == "=" and _exact(edge):
                 found.append(edge.near)
                 break
     return found if len(found) == len(root_key) else []
@@ -117,32 +136,23 @@ def _folds(column: Column) -> bool:
 
 
 def _condition(step: Step, aliases: Mapping[Occurrence, str]) -> str:
+    return " and ".join(_rendered(edge.text, aliases, computed=edge.near.plain is None) for edge in step.edges)
+
+
+def _rendered(text: Text, aliases: Mapping[Occurrence, str], *, computed: bool = False) -> str:
+    """A condition as SQL, columns of `changed` with the collation that they have lost.
+
+    computed: a function may go by any collation; whether two columns are equal, only by one that folds.
+    """
     parts: list[str] = []
-    for edge in step.edges:
-        ends = (edge.far, edge.near) if edge.turned else (edge.near, edge.far)
-        parts.append(_operator(edge).join(_rendered(end, aliases) for end in ends))
-    return " and ".join(parts)
-
-
-def _rendered(end: Endpoint, aliases: Mapping[Occurrence, str]) -> str:
-    alias = aliases[end.occurrence]
-    return _written(end, alias, collate=alias == CHANGED)
-
-
-def _written(end: Endpoint, alias: str, *, collate: bool = False) -> str:
-    """The expression with its columns named after an alias; those of `changed` with the collation they have lost."""
-
-    def named(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Column):
-            return node
-        text = f"{alias}.{quoted(node.name)}"
-        column = end.occurrence.relation.column(node.name)
-        if collate and column is not None and _folds(column):
-            text = f"({text} collate {column.collation})"
-        return exp.var(text)
-
-    return end.expression.transform(named).sql(dialect="postgres", normalize_functions=False, comments=False)
-
-
-def _operator(edge: Edge) -> str:
-    return f" operator({quoted(edge.schema)}.=) " if edge.schema else " = "
+    for part in text:
+        if isinstance(part, Reference):
+            sql = f"{aliases[part.occurrence]}.{quoted(part.column)}"
+            column = part.occurrence.relation.column(part.column)
+            lost = column is not None and (_folds(column) or (computed and column.collation is not None))
+            if column is not None and lost and aliases[part.occurrence] == CHANGED:
+                sql = f"({sql} collate {column.collation})"
+            parts.append(sql)
+        else:
+            parts.append(part)
+    return "".join(parts)

@@ -24,9 +24,14 @@ def unwrapped(statement: exp.Expr) -> exp.Expr:
     return statement
 
 
-def find_refusal(statement: exp.Expr) -> Refusal | None:
-    """The first reason why a statement, already unwrapped, cannot be a document; None if it has the right shape."""
+def find_refusal(statement: exp.Expr, *, recursive: bool = False) -> Refusal | None:
+    """The first reason why a statement, already unwrapped, cannot be a document; None if it has the right shape.
+
+    recursive: it is no document, but a query of depends_on, which may have recursive common table expressions.
+    """
     for node in statement.walk():
+        if recursive and _of_recursion(node):
+            continue
         refusal = _refusal(node)
         if refusal is not None:
             return refusal
@@ -49,6 +54,14 @@ def outermost_refusal(select: exp.Select) -> Refusal | None:
         hint = "Write select <key>, <text> as content from <table>, the table whose rows are the documents."
         return Refusal(source or select, "no root table", hint)
     return None
+
+
+def _of_recursion(node: exp.Expr) -> bool:
+    if isinstance(node, exp.SetOperation):
+        node = node.parent if isinstance(node.parent, exp.CTE) else node
+    clause = node.parent if isinstance(node, exp.CTE) else node
+    union = isinstance(node.this, exp.Union) if isinstance(node, exp.CTE) else True
+    return isinstance(clause, exp.With) and bool(clause.recursive) and union
 
 
 def _refusal(node: exp.Expr) -> Refusal | None:

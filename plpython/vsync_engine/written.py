@@ -22,8 +22,8 @@ def check(text: str) -> None:
     _check_names(text, select)
 
 
-def require_select(text: str) -> exp.Select:
-    """The tree of the text; errors as `check`."""
+def require_select(text: str, *, recursive: bool = False) -> exp.Select:
+    """The tree of the text; errors as `check`. recursive: recursive common table expressions are let through."""
     _check_lexemes(text)
     statement = parse.original(text)
     for node in statement.walk():
@@ -41,7 +41,7 @@ def require_select(text: str) -> exp.Select:
         if isinstance(node, exp.Parameter):
             detail = f"It is at {lexer.place(text, parse.standing_alone(text, '@') or 0)}."
             raise _unsupported("the prefix operator @", detail, "Write abs(…), or call the operator's function.")
-    _raise(text, shape.find_refusal(statement))
+    _raise(text, shape.find_refusal(statement, recursive=recursive))
     assert isinstance(statement, exp.Select)
     return statement
 

@@ -106,7 +106,7 @@ set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 as $$
 declare
-    v_keys jsonb := (select f.keys from vsync_internal.feeds as f where f.id = wal_append.feed_id);
+    v_keys jsonb := (select vsync_internal.key_places(f.keys) from vsync_internal.feeds as f where f.id = wal_append.feed_id);
     v_single boolean := jsonb_array_length(v_keys) = 1;
     v_imaged boolean := (select f.images <> '{}' from vsync_internal.feeds as f where f.id = wal_append.feed_id);
     v_elements text := case when v_single then 'json_array_elements_text' else 'json_array_elements' end;

@@ -4,7 +4,7 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('with changed as materialized (select distinct %s from pg_catalog.unnest(%s) as u (key)) select distinct %s from (%s) as d',
+    select format('with changed as materialized (select %s from (select distinct t.key from pg_catalog.unnest(%s) as t (key)) as u) select distinct %s from (%s) as d',
         vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
         vsync_internal.key_list(keys, 'd.%2$I::%3$s as %2$I'), dependency ->> 'delta')
 $$;

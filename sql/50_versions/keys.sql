@@ -10,11 +10,14 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- "is distinct from null" is a test for null even of a row
     select case when count(*) = 1 then min(case when builtin then c || '::pg_catalog.text' else c_text end)
-        else 'pg_catalog.jsonb_build_array(' || string_agg(case when builtin then c else c_text end, ', ' order by i) || ')::pg_catalog.text' end
+        else 'pg_catalog.jsonb_build_array('
+            || string_agg(case when nested then c || '::pg_catalog.text' when builtin then c else c_text end, ', ' order by i)
+            || ')::pg_catalog.text' end
     from (
-        select c, format('case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end', c) as c_text, builtin, i
+        select c, format('case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end', c) as c_text, builtin,
+            builtin and type ~ '(\[\]|^json|^jsonb|vector)$' as nested, i -- as jsonb it would not read as its own text
         from (
-            select format('%s.%I', alias, k ->> name_as) as c, (k ->> 'builtin')::boolean as builtin, i
+            select format('%s.%I', alias, k ->> name_as) as c, (k ->> 'builtin')::boolean as builtin, k ->> 'type' as type, i
             from jsonb_array_elements(keys) with ordinality as e (k, i)) as n) as s
 $$;
 comment on function vsync_internal.key_text(jsonb, text, text) is 'SQL: the key text of the key columns of a row called alias';

@@ -20,7 +20,8 @@ create table shop.products (
     brand_code text,
     code public.citext,
     published boolean,
-    tags text[]
+    tags text[],
+    info jsonb
 );
 create table shop.reviews (id bigint primary key, product_id bigint, author_id int, body text, stars int);
 create table shop.authors (id int primary key, name text, country text);

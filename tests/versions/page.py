@@ -22,8 +22,9 @@ This page is written by `python -m tests.versions` from the list of shapes that 
 
 ## Which equalities count
 
-- A conjunct of WHERE or ON, `USING`, `NATURAL`, or `IN (SELECT …)`: `a.x = b.y`, not under OR or NOT. Either side is a column, or an
-  expression over columns of one table such as `lower(c.code)`, written with built-in operators and functions.
+- A conjunct of WHERE or ON, `USING`, `NATURAL`, or `IN (SELECT …)`: `a.x = b.y`, not under OR or NOT. Either side is a column, or any
+  expression over columns of one table, such as `lower(c.code)` or `(p.info #>> '{a,b}')::int`. `IS NOT DISTINCT FROM` counts, too.
+- Where no equality leads on: `= ANY (array)`, `IN (a, b)`, and the operators `@>`, `<@`, `&&`, `?`, `?|` and `?&` over columns of two tables.
 - WHERE and the ON of an inner join count for all tables below them; the ON of a left join for its right side only.
 - In a subquery or LATERAL, an equality with a column of the outer query leads outwards, wherever the subquery stands.
 - An equality with an output of a subquery or view leads out of it if its rows can be chosen by that output beforehand: there is no LIMIT, and the
@@ -37,7 +38,7 @@ that joins a table on columns that are not unique is accepted with a warning: it
 
 | option | meaning |
 |---|---|
-| `depends_on` | declares what cannot be found: a list of `{"relation": "schema.table", "query": "select <root key> from changed …"}`. The query reads the changed rows of the table as `changed`, with the columns it names; other tables are named with their schema |
+| `depends_on` | declares what cannot be found: a list of `{"relation": "schema.table", "query": "select <root key> from changed …"}`. The query reads the changed rows of the table as `changed`, with the columns it names; other tables are named with their schema. It may be recursive (`with recursive … union …`, which ends in a cycle of rows), as for a tree of parents |
 | `refresh_every` | an interval, such as `1 day`: functions of time (`now()`, `current_date`, `age(x)`) are let through, and documents are looked at again so often |
 
 """  # noqa: E501

@@ -298,8 +298,48 @@ SUPPORTED = (
             Reads(
                 "categories c",
                 "name code rank",
-                ("LOWER(CAST(c.code AS TEXT)) = LOWER(p.title) and c.rank + 1 = p.category_id",),
+                ("lower(c.code::text) = lower(p.title) and (c.rank + 1) = p.category_id",),
             ),
+        ),
+    ),
+    Supported(
+        "Any immutable function or operator",
+        "select p.id, coalesce(c.name, '') || coalesce(t.name, '') || coalesce(a.name, '') as content"
+        " from shop.products p left join shop.categories c on c.id = (p.info #>> '{shelf,category}')::int"
+        " left join shop.tags t on t.name = p.tags[1]"
+        " left join shop.authors a on right(a.country, 1) = case when p.published then split_part(p.title, '/', 2) end",
+        "id title published tags info",
+        (
+            Reads("categories c", "id name", ("c.id = ((p.info #>> '{shelf,category}'::text[])::integer)",)),
+            Reads("tags t", "name", ('t."name" = p.tags[1]',)),
+            Reads(
+                "authors a",
+                "name country",
+                (
+                    (
+                        "\"right\"(a.country, 1) = CASE WHEN p.published THEN split_part(p.title, '/'::text, 2)"
+                        " ELSE NULL::text END"
+                    ),
+                ),
+            ),
+        ),
+    ),
+    Supported(
+        "IS NOT DISTINCT FROM",
+        "select p.id, string_agg(r.body, ' ' order by r.id) as content from shop.products p"
+        " join shop.reviews r on r.stars is not distinct from p.other_id group by p.id",
+        "id other_id",
+        (Reads("reviews r", "id body stars", ("r.stars is not distinct from p.other_id",)),),
+    ),
+    Supported(
+        "Members of an array, or of jsonb",
+        "select p.id, string_agg(t.name, ' ' order by t.id) || coalesce(max(c.name), '') as content"
+        " from shop.products p join shop.tags t on t.name = any (p.tags)"
+        " left join shop.categories c on p.info -> 'codes' ? c.code group by p.id",
+        "id tags info",
+        (
+            Reads("tags t", "id name", ('t."name" = ANY (p.tags)',)),
+            Reads("categories c", "name code", ("(p.info -> 'codes'::text) ? c.code::text",)),
         ),
     ),
     Supported(
@@ -544,13 +584,6 @@ REFUSED = (
         f"{_OF_PRODUCTS} where p.published or p.id in (select product_id from shop.reviews)",
         "VS203",
         f"shop.reviews {_WITHOUT}",
-    ),
-    Refused(
-        "= ANY of an array",
-        "select p.id, c.name as content from shop.products p"
-        " join shop.categories c on c.id = any (array[p.category_id, p.other_id])",
-        "VS203",
-        f"shop.categories {_WITHOUT}",
     ),
     Refused(
         "= (SELECT …)",

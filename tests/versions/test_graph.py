@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 TABLES = (Path(__file__).parent / "graph_tables.sql").read_text(encoding="utf-8")
 
-_TRANSACTIONS = 150
+_TRANSACTIONS = 400
 _ENOUGH = 20
 _WORDS = ("a", "a", "a", "b", "b", "A", None)
 _NUMBERS = (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, 0, None)
@@ -118,6 +118,9 @@ class Shop:
     def value(self, kind: str) -> Any:
         if kind == "text[]":
             return [word for word in self.random.choices(_WORDS, k=2) if word]
+        if kind == "jsonb":
+            word, number = self.random.choice(_WORDS), self.random.choice(_NUMBERS)
+            return json.dumps({"shelf": {"category": number}, "codes": [word], "at": word})
         if kind == "boolean":
             return self.random.choice((True, True, True, False, None))
         return self.random.choice(_NUMBERS if kind in ("integer", "bigint") else _WORDS)
@@ -251,6 +254,14 @@ DECLARED: list[tuple[Any, str, str, str]] = [
     ("select rate from changed; select 1", "VS201", "query of depends_on is more than one statement", "line 1"),
     ("select rate + from changed", "VS201", "query of depends_on cannot be parsed", "line 1"),
     ("select rate from changed union select 1", "VS203", "query of depends_on has a set operation", "line 1"),
+    ("with t as (select rate from changed union select 1) select rate from t", "VS203", "has a common table", "line 1"),
+    ("with recursive t as (select rate from changed) select rate from t union select 1", "VS203", "a set op", "line 1"),
+    (
+        "select p.id from shop.products p where exists (select from changed where stars = 1)",
+        "VS001",
+        "named with",
+        "id",
+    ),
     ("select $1 from changed", "VS201", "query of depends_on has a placeholder", "line 1"),
     ("select rate, rate from changed", "VS001", "does not return the key", "(id)"),
     ("select c.* from changed c", "VS001", "does not return the key", "(id)"),
