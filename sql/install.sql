@@ -32,6 +32,7 @@
 \ir 30_queue/settle.sql
 \ir 30_queue/claim.sql
 \ir 40_refresh/ticket.sql
+\ir 40_refresh/lasting.sql
 \ir 40_refresh/sandbox.sql
 \ir 60_rules/judge.sql
 \ir 60_rules/decide.sql

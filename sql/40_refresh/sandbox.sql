@@ -1,16 +1,26 @@
--- The owner may replace these functions, and then they run with the rights of whoever calls them: of a role that has none. Nothing
--- else reads the root: even planning a query over it runs its owner's code (an index's predicate, a check). That role may call the readers of
--- every owner, so each is given the ticket of its version, and a planted one learns no other.
+-- Code of an embedding's owner runs only in here: with the rights of a role that has none, or as the owner in a reader, and in a subtransaction
+-- that is always rolled back. Answers survive that, as variables and returned rows do. What the code did does not: rows, settings, cursors,
+-- deferred triggers, LISTEN, temporary tables, DDL. A prepared statement and a session's advisory lock would; end_lasting() undoes these.
 create function vsync_internal.call_render(data name, keys text[], ticket text)
 returns table (key text, content text, further jsonb)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
 begin
-    return query execute format('select r.key, r.content, r.further from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
-    -- what that code put off to the commit would run with the rights of the session
-    set constraints all immediate;
+    begin
+        return query execute format('select r.key, r.content, r.further from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
 end
 $$;
 comment on function vsync_internal.call_render(name, text[], text) is 'calls a render function from a role without rights';
@@ -22,10 +32,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1, $2, $3)', data || '_keys') into v_keys using after_key, max_keys, ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1, $2, $3)', data || '_keys') into v_keys using after_key, max_keys, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_keys;
 end
 $$;
@@ -38,10 +58,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1, $2)', data || '_missing') into v_keys using keys, ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1, $2)', data || '_missing') into v_keys using keys, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_keys;
 end
 $$;
@@ -54,10 +84,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_count bigint;
 begin
-    execute format('select vsync_data.%I($1)', data || '_count') into v_count using ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1)', data || '_count') into v_count using ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_count;
 end
 $$;
@@ -70,10 +110,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_keys text[];
 begin
-    execute format('select vsync_data.%I($1, $2, $3, $4)', data || '_delta_' || number) into v_keys using tuples, after_key, max_keys, ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1, $2, $3, $4)', data || '_delta_' || number) into v_keys using tuples, after_key, max_keys, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_keys;
 end
 $$;
@@ -87,9 +137,21 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
 begin
-    -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
-    return query execute format('select h.key, h.hash from vsync_data.%I($1, $2, $3) as h', data || '_hashes') using after_key, max_keys, ticket;
+    begin
+        -- stable, so that it reads what its caller's statement reads
+        return query execute format('select h.key, h.hash from vsync_data.%I($1, $2, $3) as h', data || '_hashes') using after_key, max_keys, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
 end
 $$;
 comment on function vsync_internal.call_hashes(name, text, int, text) is
@@ -102,10 +164,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_tuples text[];
 begin
-    execute format('select vsync_data.%I($1, $2, $3)', data || '_tuples') into v_tuples using query, argument, ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1, $2, $3)', data || '_tuples') into v_tuples using query, argument, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_tuples;
 end
 $$;
@@ -117,9 +189,20 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
 begin
-    return query execute format('select j.place, j.rules, j.numbers from vsync_data.%I($1, $2, $3) as j', data || '_judge') using query, cases, ticket;
-    set constraints all immediate;
+    begin
+        return query execute format('select j.place, j.rules, j.numbers from vsync_data.%I($1, $2, $3) as j', data || '_judge') using query, cases, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
 end
 $$;
 comment on function vsync_internal.call_judge(name, text, jsonb, text) is 'asks rules, from a role without rights';
@@ -131,10 +214,20 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_catalog jsonb;
 begin
-    execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_catalog using query, ticket;
-    set constraints all immediate;
+    begin
+        execute format('select vsync_data.%I($1, $2)', data || '_probe') into v_catalog using query, ticket;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_catalog;
 end
 $$;
@@ -148,27 +241,25 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    v_before text[] := vsync_internal.lasting();
+    v_done boolean := false;
     v_keys text[];
 begin
-    -- stable, so that it reads what its caller's statement reads; call_deferred() must follow
-    execute query into v_keys using keys;
+    begin
+        -- stable, so that it reads what its caller's statement reads
+        execute query into v_keys using keys;
+        v_done := true;
+        raise sqlstate 'VS900';
+    exception when others or query_canceled or assert_failure then
+        perform vsync_internal.end_lasting(v_before);
+        if not v_done or sqlstate <> 'VS900' then
+            raise;
+        end if;
+    end;
     return v_keys;
 end
 $$;
 comment on function vsync_internal.call_excluded(text, text[]) is 'asks which documents rules hide, from a role without rights';
-
-create function vsync_internal.call_deferred()
-returns boolean
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    set constraints all immediate;
-    return true;
-end
-$$;
-comment on function vsync_internal.call_deferred() is 'what an owner''s code put off to the commit, from a role without rights';
 
 do $$
 declare
@@ -177,8 +268,8 @@ begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         for v_caller in
             select p.oid from pg_catalog.pg_proc as p
-            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta', 'call_hashes', 'call_tuples', 'call_judge', 'call_probe', 'call_excluded',
-                'call_deferred')
+            where p.pronamespace = 'vsync_internal'::regnamespace and p.proname in ('call_render', 'call_keys', 'call_missing', 'call_count', 'call_delta',
+                'call_hashes', 'call_tuples', 'call_judge', 'call_probe', 'call_excluded')
         loop
             execute pg_catalog.format('alter function %s owner to vsync_sandbox', v_caller);
         end loop;

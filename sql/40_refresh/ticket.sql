@@ -8,7 +8,49 @@ comment on table vsync_internal.secret is 'what tickets are made with: every dat
 insert into vsync_internal.secret (value)
 values (pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) operator(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
 
-create function vsync_internal.ticket(data name)
+create function vsync_internal.require_reader(reader regprocedure, owner name)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from pg_proc as p where p.oid = reader and (not p.prosecdef or pg_get_userbyid(p.proowner) <> owner)) then
+        raise exception using
+            errcode = 'VS002',
+            message = format('%s is not what vsync made', reader),
+            detail = format('What reads documents is a security definer that belongs to "%s", who owns the embedding.', owner),
+            hint = format('alter function %1$s security definer; alter function %1$s owner to %2$I', reader, owner);
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.require_reader(regprocedure, name) is
+'refuses to call a function of an owner''s that would run with the rights of its caller, or of somebody who does not own the embedding';
+
+create function vsync_internal.check_readers(data name)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform vsync_internal.require_reader(p.oid::regprocedure, o.owner)
+    from (select v.id, vsync_internal.owner_of(v.embedding) as owner from vsync_internal.versions as v where v.data = check_readers.data) as o
+    cross join lateral (
+        values ('_render', 'text[], text'), ('_keys', 'text, integer, text'), ('_missing', 'text[], text'), ('_count', 'text'),
+            ('_hashes', 'text, integer, text'), ('_tuples', 'text, text, text'), ('_judge', 'text, jsonb, text'), ('_probe', 'text, text')
+        union all
+        select '_delta_' || d.number, 'text[], text, integer, text' from vsync_internal.dependencies as d where d.version_id = o.id) as r (suffix, arguments)
+    join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (data || r.suffix)::name and oidvectortypes(p.proargtypes) = r.arguments
+    where not p.prosecdef or pg_get_userbyid(p.proowner) <> o.owner;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_readers(name) is 'refuses a version whose readers are not what vsync made';
+
+create function vsync_internal.stamp(data name)
 returns text
 language plpgsql
 stable
@@ -22,8 +64,22 @@ begin
         from vsync_internal.secret as s);
 end
 $$;
+comment on function vsync_internal.stamp(name) is 'what a ticket of a version says, in this session until the transaction ends. Granted to nobody';
+
+create function vsync_internal.ticket(data name)
+returns text
+language plpgsql
+stable
+parallel restricted
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.check_readers(data);
+    return vsync_internal.stamp(data);
+end
+$$;
 comment on function vsync_internal.ticket(name) is
-'what opens the readers of one version, in this session until the transaction ends. Granted to nobody';
+'what opens the readers of one version, in this session until the transaction ends; none is given where a reader is not what vsync made. Granted to nobody';
 
 create function vsync_internal.admit(ticket text, data name)
 returns boolean
@@ -35,7 +91,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- an error and never an empty answer, which would delete vectors
-    if (ticket = vsync_internal.ticket(data)) is not true then
+    if (ticket = vsync_internal.stamp(data)) is not true then
         raise exception using
             errcode = 'VS002',
             message = format('permission denied to call what reads the documents of "%s"', data),

@@ -146,7 +146,7 @@ begin
     if vsync_internal.excluding(embedding) <> '{}' then
         -- there is nothing to tell versions apart by but the number: a branch with a filter of its own loses its index
         select format(' and not case u.version %s end', string_agg(
-            format('when %s then vsync_data.%I(%s)', v.version, v.data || '_excluded', vsync_internal.key_list(v.keys, 'u.%1$I')), ' ' order by v.version))
+            format('when %s then vsync_data.%I(%s)', v.version, v.data || '_hides', vsync_internal.key_list(v.keys, 'u.%1$I')), ' ' order by v.version))
         into v_hidden
         from vsync_internal.versions as v where v.embedding = replace_view.embedding and v.state <> 'dropped';
     end if;

@@ -45,11 +45,12 @@ as $$
 declare
     v_rules vsync_internal.rules[] := vsync_internal.excluding(version.embedding);
     v_name text := format('vsync_data.%I', version.data || '_excluded');
+    v_hides text := format('vsync_data.%I', version.data || '_hides');
     v_types text := vsync_internal.key_list(version.keys, '%3$s');
     v_alone text;
 begin
     if v_rules = '{}' then
-        execute format('drop function if exists %s(%s)', v_name, v_types);
+        execute format('drop function if exists %1$s(%2$s), %3$s(%2$s)', v_name, v_types, v_hides);
         return false;
     end if;
     -- what fails hides nothing: it is asked alone then, so that the others go on
@@ -61,8 +62,24 @@ begin
             format('return coalesce(%s, false);', vsync_internal.excluded_query(version, v_rules)),
             format(e'exception when others then\n%s\nreturn false;', v_alone))));
     execute format('alter function %s(%s) owner to %I', v_name, v_types, (select e.owner from vsync_internal.embeddings as e where e.name = version.embedding));
+    -- the owner may replace it: the view calls it as search does, from a role without rights and so that nothing of it is left
+    execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp as %L',
+        v_hides, v_types, format(
+            e'declare\n    v_before text[] := vsync_internal.lasting();\n    v_done boolean := false;\n    v_hides boolean;\nbegin\n    begin\n'
+            '        if not exists (select from pg_proc as p join pg_class as c on c.relowner = p.proowner where p.prosecdef\n'
+            '            and p.oid = to_regprocedure(%L) and c.oid = to_regclass(%L)) then\n'
+            '            raise exception using errcode = ''VS002'', message = %L, detail = %L, hint = %L;\n        end if;\n'
+            '        v_hides := %s(%s);\n        v_done := true;\n        raise sqlstate ''VS900'';\n'
+            '    exception when others or query_canceled or assert_failure then\n        perform vsync_internal.end_lasting(v_before);\n'
+            '        if not v_done or sqlstate <> ''VS900'' then\n            raise;\n        end if;\n    end;\n    return v_hides;\nend',
+            format('%s(%s)', v_name, v_types), format('vsync_data.%I', version.data || '_document'), format('%s is not what vsync made', v_name),
+            'What hides documents is a security definer that belongs to the owner of the document.', format('alter function %s(%s) security definer', v_name, v_types),
+            v_name, vsync_internal.key_list(version.keys, '$%4$s')));
+    execute format('alter function %s(%s) owner to %I', v_hides, v_types, vsync_internal.renderer());
+    execute format('revoke all on function %s(%s) from public', v_name, v_types);
+    execute format('grant execute on function %s(%s) to %I', v_name, v_types, vsync_internal.renderer());
     -- of whoever may read the serving view
-    execute format('grant execute on function %s(%s) to public', v_name, v_types);
+    execute format('grant execute on function %s(%s) to public', v_hides, v_types);
     return true;
 end
 $$;
@@ -105,11 +122,11 @@ declare
     v_keys text[] := '{}';
 begin
     if vsync_internal.excluding(v_version.embedding) <> '{}' then
+        perform vsync_internal.require_reader(to_regprocedure(format('vsync_data.%I(%s)', v_version.data || '_excluded',
+            vsync_internal.key_list(v_version.keys, '%3$s'))), vsync_internal.owner_of(v_version.embedding));
         v_keys := vsync_internal.call_excluded(format('select array(select k.key from (select u.key, %s from pg_catalog.unnest($1) as u (key)) as k where vsync_data.%I(%s))',
             vsync_internal.key_values(vsync_internal.key_places(v_version.keys), 'u.key'), v_version.data || '_excluded',
             vsync_internal.key_list(v_version.keys, 'k.k%4$s')), keys);
-        -- what that code put off to the commit would run with the rights of the session
-        perform vsync_internal.call_deferred();
     end if;
     return v_keys;
 end

@@ -152,11 +152,9 @@ begin
     if max_keys is null then
         execute vsync_internal.audit_query(version, false, false, wanted)
         into checked, missing, extra, stale, mixed, held, keys, forced, strange using version.data;
-        perform vsync_internal.call_deferred();
         return;
     end if;
     select * into v_rendered from vsync_internal.audit_rendered(version.data, after_key, max_keys);
-    perform vsync_internal.call_deferred();
     -- up to where both sides were read: either may have many keys where the other has none
     execute format('select %1$s from (select distinct %2$s from vsync_data.%3$I as v where $1 is null or (%2$s) > (select %4$s) '
         'order by %2$s limit 1 offset $2 - 1) as s',

@@ -3,7 +3,7 @@ revoke all on all functions in schema vsync, vsync_internal from public;
 revoke all on all procedures in schema vsync, vsync_internal from public;
 
 grant usage on schema vsync, vsync_internal, vsync_data to vsync_reader;
-grant usage on schema vsync_data to vsync_sandbox;
+grant usage on schema vsync_internal, vsync_data to vsync_sandbox;
 grant create on schema vsync_data to vsync_admin;
 -- the serving views are security_invoker: what they read is granted to all and guarded by the views and by policies
 grant select on vsync_internal.serving to public;
@@ -59,6 +59,7 @@ begin
             ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate, try_again}'),
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
+            ('vsync_internal', 'vsync_sandbox', '{end_lasting, lasting}'),
             ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
             -- vsync_internal, 50_versions

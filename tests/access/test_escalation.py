@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from shop import DOCUMENT, Connection, declare, open_shop, refused, rows, run, value
+from spies import forget, plant_spy, spied
 
 MakeRole = Callable[..., str]
 Connect = Callable[..., Connection]
@@ -19,51 +20,47 @@ def owner(make_role: MakeRole) -> str:
 
 @pytest.fixture
 def shop(db: Connection, connect: Connect, owner: str, tiny_model: Path) -> Connection:
-    """A session of the owner; shop.spy(text) records in shop.trace which role ran it, if it could."""
+    """A session of the owner; shop.spy(text) tells which role ran it."""
     open_shop(db, tiny_model, owner=owner)
     mallory = connect(user=owner)
-    mallory.execute("create table shop.trace (who text, place text)")
-    mallory.execute("grant usage on schema shop to public; grant all on shop.trace to public")
-    mallory.execute(
-        "create function shop.spy(place text) returns boolean language plpgsql volatile as $$ "
-        "begin insert into shop.trace values (current_user::text, place); return true; end $$"
-    )
+    plant_spy(mallory, owner, "vsync_sandbox", "postgres")
     return mallory
 
 
-def traced(db: Connection) -> set[str]:
-    return {who for (who,) in rows(db, "select distinct who from shop.trace")}
-
-
-def test_a_replaced_render_function_runs_without_rights(shop: Connection, db: Connection) -> None:
+@pytest.mark.parametrize("rights", ["invoker", "definer"])
+def test_a_replaced_render_function_runs_as_its_owner_or_not_at_all(
+    shop: Connection, db: Connection, owner: str, rights: str
+) -> None:
     declare(shop)
     db.execute("call vsync.work()")
     shop.execute(
         "create or replace function vsync_data.catalog_v1_render(keys text[], ticket text) "
-        "returns table (key text, content text, further jsonb) language plpgsql volatile security invoker as $$ "
+        f"returns table (key text, content text, further jsonb) language plpgsql volatile security {rights} as $$ "
         "begin perform shop.spy('render'); return query select k, 'forged', null::jsonb from unnest($1) as k; end $$"
     )
     shop.execute("update shop.products set title = 'x'")
     db.execute("call vsync.work()")
-    assert traced(db) == {"vsync_sandbox"}
+    assert spied(db) == {"invoker": set(), "definer": {owner}}[rights]
+    failures = {"invoker": {("VS002",)}, "definer": set[tuple[str]]()}
+    assert set(rows(db, "select sqlstate from vsync.failures")) == failures[rights]
 
 
-def test_planning_over_the_root_never_runs_its_owners_code_as_the_worker(shop: Connection, db: Connection) -> None:
+def test_planning_over_the_root_never_runs_its_owners_code_as_the_worker(
+    shop: Connection, db: Connection, owner: str
+) -> None:
     shop.execute(
         "create function shop.evil(int) returns boolean immutable language plpgsql as $$ begin "
         "perform shop.spy('planner'); return true; end $$"
     )
     declare(shop)
     shop.execute("create index on shop.products (id) where shop.evil(1)")
-    shop.execute("truncate shop.trace")
+    forget(shop, owner, "vsync_sandbox", "postgres")
     db.execute("select vsync.refresh('catalog')")
     db.execute("call vsync.work()")
-    assert "postgres" not in traced(db)
+    assert "postgres" not in spied(db)
 
 
-def test_what_a_document_defers_to_the_commit_runs_without_the_workers_rights(
-    shop: Connection, db: Connection, owner: str
-) -> None:
+def test_what_a_document_defers_to_the_commit_never_runs(shop: Connection, db: Connection) -> None:
     shop.execute("create table shop.later (x int)")
     shop.execute(
         "create function shop.deferred() returns trigger language plpgsql as $$ begin perform "
@@ -83,9 +80,8 @@ def test_what_a_document_defers_to_the_commit_runs_without_the_workers_rights(
     )
     declare(shop, document="select id, shop.plant(title) as content from shop.products")
     db.execute("call vsync.work()")
-    assert value(db, "select count(*) from shop.later") > 0
-    assert traced(db) <= {"vsync_sandbox", owner}
-    assert traced(db)
+    assert value(db, "select count(*) from shop.later") == 0
+    assert spied(db) == set()
 
 
 def test_a_search_path_left_behind_by_a_document_leads_the_worker_nowhere(
@@ -113,7 +109,7 @@ def test_a_search_path_left_behind_by_a_document_leads_the_worker_nowhere(
     before = value(db, "show search_path")
     db.execute("call vsync.work()")
     assert value(db, "select pg_catalog.current_setting('search_path')") == before
-    assert traced(db) <= {owner}
+    assert spied(db) <= {owner}
     assert value(db, "select count(*) from shop.catalog") == 3
 
 
@@ -142,7 +138,7 @@ def test_casts_of_the_owners_key_type_are_never_called(shop: Connection, db: Con
     db.execute("alter table shop.moods force row level security; alter table shop.moods enable row level security")
     db.execute("call vsync.work()")
     assert value(db, "select key from vsync.failures") == {"id": "glad"}
-    assert traced(db) == set()
+    assert spied(db) == set()
 
 
 @pytest.mark.parametrize("kind", ["composite", "composite of a domain", "array of a domain"])
@@ -228,7 +224,8 @@ NOBODYS = (
     "call_count('catalog_v1', '')",
     "call_hashes('catalog_v1', null, null, '')",
     "call_tuples('catalog_v1', 'select null', '1', '')",
-    "call_deferred()",
+    "end_lasting(null)",
+    "lasting()",
     "audit_compare(null, null, null, true)",
     "audit_repair(null, '{1}', '{t}', '{t}')",
     "impact_keys(null, '{0}', '1')",
@@ -343,4 +340,4 @@ def test_what_is_called_like_a_dropped_vector_table_is_not_read_with_the_install
         refused(lambda statement=statement: run(shop, statement), "VS002")
     assert rows(old, "select version, documents from vsync.stat_embeddings") == [(1, 3), (2, None)]
     old.execute("commit")
-    assert traced(db) == set()
+    assert spied(db) == set()

@@ -29,7 +29,6 @@ def test_no_security_definer_function_belongs_to_another_role_than_the_installer
     sandbox = "select proname from pg_proc where proowner = 'vsync_sandbox'::regrole order by 1"
     callers = (
         "call_count",
-        "call_deferred",
         "call_delta",
         "call_excluded",
         "call_hashes",

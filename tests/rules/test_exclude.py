@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shop import Connection, declare, open_shop, rows, run, value
+from shop import Connection, declare, open_shop, refused, rows, run, value
+from spies import plant_spy, spied
 
 MakeRole = Callable[..., str]
 Connect = Callable[..., Connection]
@@ -289,8 +290,9 @@ def test_row_level_security_and_exclusion_together(
     assert seen(db) == [2, 3, 4, 5]
 
 
-def test_a_replaced_function_runs_without_rights_in_search(
-    db: Connection, connect: Connect, make_role: MakeRole, tiny_model: Path
+@pytest.mark.parametrize("rights", ["invoker", "definer"])
+def test_a_replaced_function_runs_as_its_owner_or_not_at_all(
+    db: Connection, connect: Connect, make_role: MakeRole, tiny_model: Path, rights: str
 ) -> None:
     owner = make_role("vsync_admin")
     open_shop(db, tiny_model, owner=owner)
@@ -298,16 +300,14 @@ def test_a_replaced_function_runs_without_rights_in_search(
     declare(session)
     work(db)
     exclude(session, "first", "doc.id = 1")
-    session.execute(
-        "create table shop.trace (who text); grant usage on schema shop to public; grant all on shop.trace to public"
-    )
-    session.execute(
-        "create function shop.spy() returns void language plpgsql as $$ begin "
-        "insert into shop.trace values (current_user); end $$"
-    )
+    plant_spy(session, owner, "vsync_sandbox", "postgres")
     session.execute(
         "create or replace function vsync_data.catalog_v1_excluded(int) returns boolean language plpgsql volatile "
-        "as $$ begin perform shop.spy(); return true; end $$"
+        f"security {rights} as $$ begin perform shop.spy(''); return true; end $$"
     )
-    db.execute("select * from vsync.search('catalog', 'x', 10)")
-    assert rows(db, "select distinct who from shop.trace") == [("vsync_sandbox",)]
+    for query in ("select key from vsync.search('catalog', 'x', 10)", "select id from shop.catalog"):
+        if rights == "definer":
+            assert rows(db, query) == []
+        else:
+            refused(lambda query=query: rows(db, query), "VS002")
+    assert spied(db) == {"invoker": set(), "definer": {owner}}[rights]

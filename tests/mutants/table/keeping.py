@@ -89,10 +89,10 @@ AUDIT = (
         "case when false",
     ),
     Mutation(
-        "the audit does not fire what owners put off",
-        "observe/test_audit.py::test_code_put_off_to_the_commit_runs_without_rights",
-        "audit_compare",
-        "perform vsync_internal.call_deferred();",
+        "what an owner's code does in an audit is not rolled back",
+        "observe/test_audit.py::test_code_put_off_to_the_commit_never_runs",
+        "call_hashes",
+        "raise sqlstate 'VS900';",
         "",
     ),
     Mutation(
