@@ -21,6 +21,12 @@ begin
             detail = format('Its root is %s.', (v_analysis ->> 'root_oid')::oid::regclass),
             hint = format('select vsync.repair_embedding(%L)', v_version.embedding);
     end if;
+    -- a view that was replaced may read other tables; what is captured already stays so
+    if v_embedding.capture <> 'manual' then
+        perform vsync_internal.check_trigger_rights(v_embedding.owner, array(
+            select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(v_analysis -> 'dependencies') as d
+            except select d.relation from unnest(v_before) as d order by 1));
+    end if;
     update vsync_internal.versions as v set analysis_error = null where v.id = reanalyse.version_id and v.analysis_error is not null;
     update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
     if not vsync_internal.put_dependencies(version_id, v_analysis) then
@@ -97,7 +103,7 @@ begin
     perform vsync_internal.reanalyse(version_id);
     insert into vsync_internal.log (slot, version_id, op) values (vsync_internal.slot(), follow_definition.version_id, 'R');
     return true;
-exception when sqlstate 'VS201' or sqlstate 'VS202' or sqlstate 'VS203' or sqlstate 'VS204' or sqlstate 'VS205' then
+exception when sqlstate 'VS002' or sqlstate 'VS201' or sqlstate 'VS202' or sqlstate 'VS203' or sqlstate 'VS204' or sqlstate 'VS205' then
     update vsync_internal.progress as p set broken = format('its document cannot be followed any more: %s', sqlerrm)
     where p.version_id = follow_definition.version_id;
     return false;

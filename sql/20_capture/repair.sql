@@ -18,6 +18,9 @@ begin
     v_relations := array(
         select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
         where v.embedding = repair_capture.embedding and v.state <> 'dropped' order by 1);
+    if v_embedding.capture = 'trigger' then
+        perform vsync_internal.check_trigger_rights(v_embedding.owner, v_relations);
+    end if;
     for v_trigger in
         select t.tgrelid::regclass as relation, t.tgname from pg_trigger as t
         where t.tgrelid = any (select m from unnest(v_relations) as r (relation), unnest(vsync_internal.members(r.relation)) as m)

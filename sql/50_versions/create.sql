@@ -176,7 +176,7 @@ end
 $$;
 comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document, and what its paths lead through; returns warnings about the plans';
 
-create function vsync_internal.check_rights(root regclass, owner name, dependencies regclass[])
+create function vsync_internal.check_trigger_rights(owner name, relations regclass[])
 returns boolean
 language plpgsql
 stable
@@ -185,7 +185,7 @@ as $$
 declare
     v_relation regclass;
 begin
-    foreach v_relation in array root || dependencies loop
+    foreach v_relation in array relations loop
         if not has_table_privilege(owner, v_relation, 'trigger') then
             raise exception using
                 errcode = 'VS002',
@@ -194,6 +194,19 @@ begin
                 hint = format('grant trigger on %s to %I', v_relation, owner);
         end if;
     end loop;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_trigger_rights(name, regclass[]) is 'an embedding''s owner must be allowed to put triggers on what is captured';
+
+create function vsync_internal.check_rights(root regclass, owner name, dependencies regclass[])
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform vsync_internal.check_trigger_rights(owner, root || dependencies);
     if not has_schema_privilege(owner, (select c.relnamespace from pg_class as c where c.oid = root), 'create') then
         raise exception using
             errcode = 'VS002',

@@ -28,6 +28,10 @@ begin
     perform vsync_internal.check_capture(capture);
     select * into v_facts from vsync_internal.capture_facts(embedding);
     perform vsync_internal.require_owner(v_facts.owner, format('change the capture of "%s"', embedding));
+    if capture <> 'manual' then
+        perform vsync_internal.check_trigger_rights(v_facts.owner, array(
+            select (d ->> 'relation_oid')::oid::regclass from jsonb_array_elements(v_facts.dependencies) as d));
+    end if;
     if capture = 'wal' then
         perform vsync_internal.check_wal(v_facts.root, v_facts.dependencies, v_facts.options);
     end if;

@@ -67,6 +67,45 @@ comment on function vsync_internal.judge_query(vsync_internal.versions, int[], t
 'SQL that asks all these rules at once of cases, themselves SQL of a jsonb: a row for each case of which any holds. old and new are what the case brings along,
 at stage document new is the root''s row as it is now. live: old and new both are the root''s row as it is now';
 
+create function vsync_internal.check_rule_rights(version vsync_internal.versions, rule_ids int[])
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_owner name := (vsync_internal.find_embedding(version.embedding)).owner;
+    v_missing text;
+begin
+    -- old and new come from the log, which asks nobody for permission
+    select case when c.relrowsecurity and not t.exempt then format('permission denied for the rows of %s', c.oid::regclass)
+        else format('permission denied for column "%s" of %s', a.attname, c.oid::regclass) end
+    into v_missing
+    from vsync_internal.rules as r
+    join vsync_internal.embeddings as e on e.name = r.embedding
+    join pg_class as c on c.oid = coalesce(r.relation, e.root)
+    cross join lateral (
+        select bool_or(o.rolsuper or o.rolbypassrls or pg_has_role(o.oid, c.relowner, 'usage') and not c.relforcerowsecurity) as exempt
+        from pg_roles as o where o.rolname = v_owner) as t
+    cross join lateral (select jsonb_array_elements_text(r.columns -> 'new') union select jsonb_array_elements_text(r.columns -> 'old')) as n (name)
+    join pg_attribute as a on a.attrelid = c.oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped
+    where r.id = any (rule_ids) and r.embedding = version.embedding
+        and (c.relrowsecurity and not t.exempt or not has_schema_privilege(v_owner, c.relnamespace, 'usage')
+            or not has_column_privilege(v_owner, c.oid, a.attnum, 'select'))
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = v_missing,
+            detail = format('Rules are evaluated with the rights of "%s", which owns the embedding "%s".', v_owner, version.embedding),
+            hint = 'Grant the privilege again; the next evaluation uses it.';
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_rule_rights(vsync_internal.versions, int[]) is
+'error 42501 where the owner may not read what rules would be given of old and new rows';
+
 create function vsync_internal.judge(version_id int, rule_ids int[], cases jsonb)
 returns table (place int, rules int[], numbers float8[])
 language plpgsql
@@ -79,6 +118,7 @@ declare
     v_version vsync_internal.versions;
 begin
     select v.* into v_version from vsync_internal.versions as v where v.id = judge.version_id;
+    perform vsync_internal.check_rule_rights(v_version, rule_ids);
     perform set_config('timezone', vsync_internal.time_zone(), true);
     return query
     select j.place, j.rules, j.numbers from vsync_internal.call_judge(v_version.data,

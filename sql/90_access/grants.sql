@@ -67,7 +67,7 @@ begin
             key_places, key_text, key_values, report_outcome, version_at}'),
             ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, key_argument, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
-            check_readable, notice_difference, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
+            check_readable, check_trigger_rights, notice_difference, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
             put_judgement, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
             stop_experiment}'),
