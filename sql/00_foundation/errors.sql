@@ -34,6 +34,23 @@ as $$
 $$;
 comment on function vsync_internal.did_you_mean(text, text[]) is 'a hint naming the nearest known word and all of them';
 
+create function vsync_internal.notice_long_name(name name)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if octet_length(name::text) < 63 then
+        return false;
+    end if;
+    raise notice 'the name "%" has 63 bytes', name
+        using detail = 'PostgreSQL keeps no more of a name: a longer one was cut, and names that differ only after that are one.';
+    return true;
+end
+$$;
+comment on function vsync_internal.notice_long_name(name) is
+'says that a new name may have been cut; PostgreSQL cuts it before a function sees it. Returns whether it did';
+
 create function vsync_internal.check_object(options jsonb, what text)
 returns boolean
 language plpgsql

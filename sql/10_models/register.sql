@@ -16,6 +16,7 @@ begin
             detail = format('name is %s', coalesce(quote_literal(register_model.name), 'null')),
             hint = 'select vsync.register_model(''minilm'', ''file:///dir'')';
     end if;
+    perform vsync_internal.notice_long_name(register_model.name);
     if source is null then
         raise exception using
             errcode = 'VS001',
@@ -54,15 +55,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_model vsync_internal.models;
+    v_known text[];
 begin
     select * into v_model from vsync_internal.models as m
     where m.name = current_model.name order by m.revision desc limit 1;
     if not found then
+        v_known := (select array_agg(distinct m.name::text) from vsync_internal.models as m);
         raise exception using
             errcode = 'VS101',
             message = format('model "%s" does not exist', coalesce(current_model.name, 'null')),
-            detail = format('Registered: %s.', coalesce((select string_agg(distinct quote_ident(m.name), ', ') from vsync_internal.models as m), 'none')),
-            hint = format('select vsync.register_model(%L, ''file:///path/to/model'')', coalesce(current_model.name, 'minilm'));
+            detail = format('Registered: %s.', coalesce(array_to_string(v_known, ', '), 'none')),
+            hint = coalesce(substring(vsync_internal.did_you_mean(current_model.name, v_known) from '^Did you mean [^?]*\? '), '')
+                || format('select vsync.register_model(%L, ''file:///path/to/model'')', coalesce(current_model.name, 'minilm'));
     end if;
     return v_model;
 end

@@ -44,6 +44,7 @@ begin
             detail = format('It is a rule of embedding "%s".', (select r.embedding from vsync_internal.rules as r where r.name = create_rule.name)),
             hint = format('select vsync.drop_rule(%L)', name);
     end if;
+    perform vsync_internal.notice_long_name(name);
     v_rule.id := nextval('vsync_internal.rules_id_seq');
     v_rule.name := name;
     v_rule.embedding := embedding;

@@ -45,7 +45,7 @@ begin
             ('vsync', 'vsync_reader', '{describe_embedding, explain_embedding}'),
             ('vsync', 'vsync_operator', '{audit, doctor, estimate_recall, explain_impact, explain_row}'),
             -- vsync_internal, 00_foundation
-            ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, raise_if_error, setting, vector_schema}'),
+            ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, notice_long_name, raise_if_error, setting, vector_schema}'),
             ('vsync_internal', 'vsync_admin', '{configure, require_owner, require_superuser}'),
             -- vsync_internal, 10_models
             ('vsync_internal', 'vsync_reader', '{current_model, embed_clean}'),

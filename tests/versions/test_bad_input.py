@@ -183,6 +183,7 @@ def _nested(db: Connection, statement: str) -> None:
         (f'{_NEW}, index => \'{{"distanse": "l2"}}\')', "distance"),
         ("select vsync.configure('thread', '1')", "threads"),
         ("select vsync.drop_embedding('catalgo')", "catalog"),
+        ("select vsync.embed('tinny', 'text')", "tiny"),
     ],
 )
 def test_the_hint_names_what_was_probably_meant(shop: Connection, statement: str, guess: str) -> None:
@@ -190,7 +191,7 @@ def test_the_hint_names_what_was_probably_meant(shop: Connection, statement: str
 
 
 def _state(statement: str) -> str:
-    return "VS302" if "drop" in statement else "VS001"
+    return next((state for word, state in (("drop", "VS302"), ("embed(", "VS101")) if word in statement), "VS001")
 
 
 def test_work_refuses_a_transaction_block(shop: Connection) -> None:
@@ -248,3 +249,13 @@ def test_names_that_differ_late_do_not_collide(db: Connection, tiny_model: Path)
         declare(db, name)
     db.execute("call vsync.work()")
     assert value(db, "select count(*) from vsync.stat_embeddings where documents = 3") == 5
+
+
+def test_a_name_that_was_cut_is_said(shop: Connection, tiny_model: Path) -> None:
+    said: list[str] = []
+    shop.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    long = "n" * 70
+    shop.execute("select vsync.register_model(%s, %s)", (long, f"file://{tiny_model}"))
+    shop.execute("select vsync.create_embedding(%s, %s, %s)", (long, DOCUMENT, long))
+    shop.execute("select vsync.create_rule(%s, %s, 'true', 'skip')", (long, long))
+    assert [notice for notice in said if "63 bytes" in notice] == [f'the name "{long[:63]}" has 63 bytes'] * 3
