@@ -32,8 +32,8 @@ class Column:
     """A column of a relation or an output of the query; types have their domains stripped.
 
     type: as `format_type` writes it, with modifier and, outside pg_catalog, with schema. ordered: has a default
-    btree operator class. collation: None for the database's default. generated_from: for a generated column the
-    columns of its expression.
+    btree operator class. operator_schema: of its own equality, if it has one. collation: None for the
+    database's default. generated_from: for a generated column the columns of its expression.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Column:
     type_schema: str
     type_name: str
     ordered: bool
+    operator_schema: str | None
     collation: str | None
     generated_from: tuple[str, ...]
 
@@ -216,6 +217,7 @@ def _column(facts: Mapping[str, Any]) -> Column:
         type_schema=facts["type_schema"],
         type_name=facts["type_name"],
         ordered=facts["ordered"],
+        operator_schema=facts["operator_schema"],
         collation=facts["collation"],
         generated_from=tuple(facts["generated_from"] or ()),
     )

@@ -79,7 +79,7 @@ def require_keys(root: Relation, occurrence: Occurrence, selected: tuple[Output,
     """The primary key, each column with the output that carries it.
 
     VS202: the root has no valid primary key, or a column of it is not selected. VS203: its output has a name that
-    vsync uses itself, or its type has no order.
+    vsync uses itself, its type has no order, or operators outside pg_catalog.
     """
     if not root.primary_key:
         raise EngineError(
@@ -164,6 +164,16 @@ def _key(root: Relation, occurrence: Occurrence, name: str, carriers: list[str])
             sqlstate=DOCUMENT_UNSUPPORTED,
             detail=f"{column.type} has no default btree operator class of its own that is safe to run for others.",
             hint=f"Give {root} a primary key of another type.",
+        )
+    if column.operator_schema not in (None, "pg_catalog"):
+        raise EngineError(
+            f'key column "{name}" has a type whose operators are not built in',
+            sqlstate=DOCUMENT_UNSUPPORTED,
+            detail=f"{column.type} is compared by operators of the schema {quoted(column.operator_schema)}. "
+            "Keys are compared under search_path = pg_catalog, which does not have them.",
+            hint=f"Give {root} a primary key of a built-in type and keep a unique index on {quoted(name)}, such as: "
+            f"alter table {root} drop constraint …, add column document_id bigint generated always as identity "
+            f"primary key, add unique ({quoted(name)});",
         )
     return key(root, name, output)
 

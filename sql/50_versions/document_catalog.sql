@@ -117,8 +117,7 @@ described as (
     select
         a.attrelid, a.attnum,
         jsonb_build_object(
-            'name', a.attname,
-            'number', a.attnum,
+            'name', a.attname, 'number', a.attnum,
             'declared_type', format_type(a.atttypid, a.atttypmod),
             'typmod', case when b.is_domain then b.typmod else a.atttypmod end,
             'type', format_type(b.oid, case when b.is_domain then b.typmod else a.atttypmod end),
@@ -126,6 +125,7 @@ described as (
             'type_name', b.typname,
             'type_category', b.typcategory,
             'ordered', b.ordered,
+            'operator_schema', vsync_internal.operator_schema(b.oid),
             'collation', a.collation_name,
             'not_null', a.attnotnull,
             'generated_from', (

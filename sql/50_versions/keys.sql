@@ -32,13 +32,14 @@ as $$
 begin
     return (
         select string_agg(format(
-            case when builtin then '(%1$s)::%2$s as %3$I'
-            else '(select x.v from pg_catalog.json_to_record(pg_catalog.json_build_object(''v'', %1$s)) as x (v %2$s)) as %3$I' end,
-            part, type, output), ', ' order by i)
+            case when builtin then '(%1$s)::%2$s%4$s as %3$I'
+            else '(select x.v from pg_catalog.json_to_record(pg_catalog.json_build_object(''v'', %1$s)) as x (v %2$s))%4$s as %3$I' end,
+            part, type, output, ' collate ' || collated), ', ' order by i)
         from (
             select case when jsonb_array_length(keys) = 1 then source
                 else format('(%s::pg_catalog.jsonb ->> %s)', source, i - 1) end as part,
-                k ->> 'type' as type, k ->> 'output' as output, (k ->> 'builtin')::boolean as builtin, i
+                k ->> 'type' as type, k ->> 'output' as output, (k ->> 'builtin')::boolean as builtin, i,
+                k ->> 'collation' as collated -- values that it takes for equal are one key here, too
             from jsonb_array_elements(keys) with ordinality as e (k, i)) as s);
 end
 $$;
@@ -127,3 +128,25 @@ begin
 end
 $$;
 comment on function vsync_internal.key_of(jsonb, jsonb) is 'the key text of a key as callers write it, or error VS304';
+
+create function vsync_internal.operator_schema(type oid)
+returns name
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select n.nspname
+    from pg_opclass as c
+    join pg_am as m on m.oid = c.opcmethod
+    join pg_amop as e
+        on e.amopfamily = c.opcfamily
+        and e.amoplefttype = c.opcintype
+        and e.amoprighttype = c.opcintype
+    join pg_operator as o on o.oid = e.amopopr
+    join pg_namespace as n on n.oid = o.oprnamespace
+    where m.amname = 'btree'
+    and c.opcdefault
+    and e.amopstrategy = 3
+    and c.opcintype = operator_schema.type
+$$;
+comment on function vsync_internal.operator_schema(oid) is 'the schema of a type''s own equality, null where it takes that of another type';

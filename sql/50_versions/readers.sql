@@ -26,6 +26,10 @@ declare
         vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'));
     v_document text := format('vsync_data.%I', data || '_document');
     v_further text := vsync_internal.further_columns(keys, format('vsync_data.%I', data || '_document')::regclass, 'd');
+    -- an array of arrays would be one array of all their elements
+    v_chosen text := format(case when jsonb_array_length(keys) = 1 and keys -> 0 ->> 'type' !~ '\]$'
+            then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
+        v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1'));
     v_statements text[];
 begin
     -- $n and not names: the document may have an output of any name
@@ -34,8 +38,7 @@ begin
             e'#variable_conflict use_column\nbegin\n    perform vsync_internal.admit($2, %L);\n'
             '    return query select %s, d.content::pg_catalog.text, %s from %s as d where %s;\nend', data,
             vsync_internal.key_text(keys, 'd'), v_further, v_document,
-            format(case when jsonb_array_length(keys) = 1 then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
-                v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1')))),
+            v_chosen)),
         format('create function vsync_data.%I(after_key text, max_keys int, ticket text) returns text[] %s as %L', data || '_keys', v_as_owner, format(
             e'begin\n    perform vsync_internal.admit($3, %5$L);\n    if $1 is null then\n'
             '        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'

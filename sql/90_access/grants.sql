@@ -69,7 +69,7 @@ begin
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
             check_readable, check_trigger_rights, notice_difference, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
-            put_judgement, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
+            put_judgement, operator_schema, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
             stop_experiment}'),
             -- vsync_internal, 60_rules
             ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),

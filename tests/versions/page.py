@@ -16,6 +16,7 @@ This page is written by `python -m tests.versions` from the list of shapes that 
 
 - The **root** is the first table of FROM; where that is a view or a subquery, the first table of its FROM. It has a primary key, and the
   select list carries the whole key as plain columns.
+  The type of each column of the key is compared by built-in operators: `ltree`, `citext` and others of extensions are refused.
 - One row for each key, with an output named `content` that is text. Further outputs are for rules.
 - Every other table has a **path** to the root: equalities that lead from its rows to the root's key. Views, common table expressions and
   subqueries are opened on the way, and each mention of a table has a path of its own.
