@@ -45,7 +45,11 @@ def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | 
         settings = {row["name"]: int(row["value"]) for row in _host().rows(statements.SETTINGS)}
         spec = value(_host(), statements.MODEL_SPEC, model_id)
         loaded = models.load(spec, settings["threads"], share=settings["share_models"] != 0)
-        return models.embed(loaded, kind, inputs, settings["batch_tokens"])
+        asker = _host().rows(statements.ASKER)[0]
+        if not asker["known"]:  # a new session, or one that DISCARD ALL made like new
+            models.forget()
+            _host().rows(statements.KNOW)
+        return models.embed(loaded, kind, inputs, settings["batch_tokens"], asker["asker"])
     except EngineError as error:
         _host().report(error)
 

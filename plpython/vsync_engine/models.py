@@ -16,7 +16,7 @@ _MODELS = 4
 _VECTORS = 256
 
 _loaded: OrderedDict[str, Model] = OrderedDict()
-_remembered: OrderedDict[tuple[str, Kind, str], str] = OrderedDict()
+_remembered: OrderedDict[tuple[str, str, Kind, str], str] = OrderedDict()
 
 
 def load(spec: str, threads: int, *, share: bool = True) -> Model:
@@ -37,10 +37,20 @@ def load(spec: str, threads: int, *, share: bool = True) -> Model:
     return model
 
 
-def embed(model: Model, kind: Kind, texts: Sequence[str | None], token_budget: int) -> list[str | None]:
-    """Return each text's vector in pgvector's text form, null for null; one query's vector is remembered."""
+def forget() -> None:
+    """Forget all vectors."""
+    _remembered.clear()
+
+
+def embed(
+    model: Model, kind: Kind, texts: Sequence[str | None], token_budget: int, asker: str = ""
+) -> list[str | None]:
+    """Return each text's vector in pgvector's text form, null for null; one query's vector is remembered.
+
+    asker: who asks. Vectors are remembered for the same asker only: a quick answer would say what another one asked.
+    """
     if len(texts) == 1 and texts[0] is not None:
-        remembered = (model.spec.sha256, kind, texts[0])
+        remembered = (asker, model.spec.sha256, kind, texts[0])
         if remembered not in _remembered:
             with watching(None):
                 _remembered[remembered] = as_text(model.embed([texts[0]], kind, token_budget)[0])

@@ -9,6 +9,10 @@ ADOPT = Statement("select vsync_internal.adopt()")
 WATCH_CAPTURES = Statement("select vsync_internal.watch_captures()")
 ATTEND_RULES = Statement("select vsync_internal.attend_rules()")
 BACKFILL = Statement("select vsync_internal.backfill($1)", ("pg_catalog.int4",))
+ASKER = Statement(
+    "select pg_catalog.concat_ws(' ', session_user, pg_catalog.current_setting('role')) as asker, "
+    "pg_catalog.current_setting('vsync.known', true) as known"
+)
 BACK_OFF = Statement(
     "select vsync_internal.back_off($1, $2, pg_catalog.make_interval(secs => $3))",
     ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.float8"),
@@ -39,6 +43,7 @@ JUDGE_PAGES = Statement(
     "from vsync_internal.judge_pages($1, $2, $3, $4, $5) group by 2, 3",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.int8[]", "pg_catalog.int4", "pg_catalog.int4"),
 )
+KNOW = Statement("select pg_catalog.set_config('vsync.known', 'yes', false)")
 LOCK = Statement(
     "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
 )

@@ -119,6 +119,10 @@ as $$
 declare
     v_role name;
 begin
+    -- what a role that was dropped leaves behind is whose installation it is
+    if not exists (select from pg_roles as r where r.rolname = require_owner.owner) then
+        owner := vsync_internal.installer();
+    end if;
     if not pg_has_role(session_user, owner, 'member') or not pg_has_role(current_user, owner, 'member') then
         v_role := case when pg_has_role(session_user, owner, 'member') then current_user else session_user end;
         raise exception using

@@ -130,7 +130,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if owner = vsync_internal.installer() or exists (select from vsync_internal.embeddings as e where vsync_internal.owner_of(e.name) = let_readers_end.owner) then
+    if owner = vsync_internal.installer() or not exists (select from pg_roles as r where r.rolname = let_readers_end.owner)
+        or exists (select from vsync_internal.embeddings as e where vsync_internal.owner_of(e.name) = let_readers_end.owner) then
         return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
