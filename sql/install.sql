@@ -94,10 +94,10 @@
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql
 \ir 70_serve/search.sql
+\ir 80_observe/stat_versions.sql
 \ir 80_observe/stat_embeddings.sql
 \ir 80_observe/stat_queue.sql
 \ir 80_observe/recall.sql
-\ir 80_observe/stat_versions.sql
 \ir 80_observe/stat_capture.sql
 \ir 80_observe/failures.sql
 \ir 80_observe/explain_row.sql

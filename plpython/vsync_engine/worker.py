@@ -188,6 +188,7 @@ class Worker:
             self._value(statements.FORGET_DECISIONS)
             self._value(statements.WATCH_CAPTURES)
             self._forgot = now
+        return False
 
     def _show_again(self) -> None:
         seconds = self._settings.rule_timeout_ms / 1000
@@ -251,6 +252,7 @@ class Worker:
 def work(host: Host, duration: str | None, embedding: str | None) -> None:
     """Be a worker: until the queue is drained, or for an interval. Raises VS004, VS302, HostError."""
     host.commit()
+    host.rows(statements.REQUIRE_PRIMARY)
     if embedding is not None:
         host.rows(statements.EXISTS, embedding)
     try:

@@ -92,12 +92,32 @@ end
 $$;
 comment on function vsync_internal.configure(text, text) is 'stores a setting';
 
+create function vsync_internal.require_primary()
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_is_in_recovery() then
+        raise exception using
+            errcode = 'VS007',
+            message = 'this server is a standby',
+            detail = 'It replays what the primary does, and takes no writes. Searching, the views and explaining work here.',
+            hint = 'Connect to the primary, for example with target_session_attrs=read-write in the connection string.';
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.require_primary() is 'refuses, on a standby, what writes';
+
 create function vsync_internal.require_superuser(what text)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform vsync_internal.require_primary();
     -- where the installer is none, Python is not there either, and models run outside
     if not (select r.rolsuper from pg_roles as r where r.rolname = current_user) and current_user <> vsync_internal.installer() then
         raise exception using
@@ -119,6 +139,7 @@ as $$
 declare
     v_role name;
 begin
+    perform vsync_internal.require_primary();
     -- what a role that was dropped leaves behind is whose installation it is
     if not exists (select from pg_roles as r where r.rolname = require_owner.owner) then
         owner := vsync_internal.installer();

@@ -8,6 +8,7 @@ declare
     v_spec jsonb;
     v_last vsync_internal.models;
 begin
+    perform vsync_internal.require_primary();
     perform vsync_internal.require_superuser('register models');
     if coalesce(register_model.name, '') = '' then
         raise exception using

@@ -84,6 +84,36 @@ $$;
 comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs three index probes.
 falls_due_in: seconds until something of it is due by time alone, null where nothing will be';
 
+create function vsync_internal.workers()
+returns bigint
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select count(*) from pg_locks as k
+    where k.locktype = 'advisory' and k.granted and k.database = (select d.oid from pg_database as d where d.datname = current_database())
+        and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295)
+$$;
+comment on function vsync_internal.workers() is 'the number of sessions at work in this database';
+
+create function vsync_internal.notice_missing_worker(embedding name)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if vsync_internal.workers() > 0 then
+        return false;
+    end if;
+    raise notice using
+        message = format('no worker is running: the documents of "%s" are embedded once one does', embedding),
+        hint = 'call vsync.work(), or run: vsync worker';
+    return true;
+end
+$$;
+comment on function vsync_internal.notice_missing_worker(name) is 'says so where there is nobody to fill an embedding; returns whether it did';
+
 create function vsync_internal.outstanding(upto bigint, embedding name default null)
 returns boolean
 language plpgsql

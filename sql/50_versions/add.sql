@@ -33,6 +33,7 @@ declare
     v_index jsonb;
     v_chunk jsonb := case when chunk is null then v_base.chunk when chunk = 'null' then null else chunk end;
 begin
+    perform vsync_internal.require_primary();
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
     perform vsync_internal.check_options(options, '{index}', 'options');
     -- one at a time: the next number
@@ -99,6 +100,7 @@ begin
     perform vsync_internal.sync_capture(d.relation) from (
         select distinct d.relation from vsync_internal.dependencies as d where d.version_id = v_id order by 1) as d;
     perform vsync_internal.let_readers_run(v_owner);
+    perform vsync_internal.notice_missing_worker(embedding);
     return v_version;
 end
 $$;

@@ -77,6 +77,7 @@ as $$
 declare
     v_valid boolean;
 begin
+    perform vsync_internal.require_primary();
     if coalesce(name, '') = '' or document is null then
         raise exception using
             errcode = 'VS001',

@@ -57,6 +57,7 @@ as $$
 declare
     v_running vsync_internal.experiments;
 begin
+    perform vsync_internal.require_primary();
     perform vsync_internal.find_embedding(report_outcome.embedding);
     if report_outcome.outcome is null or length(report_outcome.outcome) not between 1 and 63 then
         raise exception using

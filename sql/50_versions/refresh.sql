@@ -23,6 +23,7 @@ declare
     v_version vsync_internal.versions;
     v_data name;
 begin
+    perform vsync_internal.require_primary();
     for v_version in select * from vsync_internal.versions as v where v.embedding = refresh.embedding and v.state <> 'dropped' and v.following loop
         insert into vsync_internal.log (slot, version_id, op, keys)
         values (vsync_internal.slot(), v_version.id, 'R', case when key is not null then array[vsync_internal.key_of(v_version.keys, key)] end);

@@ -24,6 +24,7 @@ declare
     v_count bigint := 0;
     v_found bigint;
 begin
+    perform vsync_internal.require_primary();
     for v_version in select * from vsync_internal.versions as v where v.embedding = v_embedding.name order by v.id loop
         v_marks := array(select w.ctid from vsync_internal.marks as w
             where w.version_id = v_version.id and w.attempts > 0

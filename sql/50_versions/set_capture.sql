@@ -25,6 +25,7 @@ as $$
 declare
     v_facts record;
 begin
+    perform vsync_internal.require_primary();
     perform vsync_internal.check_capture(capture);
     select * into v_facts from vsync_internal.capture_facts(embedding);
     perform vsync_internal.require_owner(v_facts.owner, format('change the capture of "%s"', embedding));

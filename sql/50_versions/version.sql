@@ -47,6 +47,7 @@ begin
         select distinct d.relation from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
         where v.embedding = create_embedding.name order by 1) as d;
     perform vsync_internal.let_readers_run(v_owner);
+    perform vsync_internal.notice_missing_worker(name);
     return name;
 end
 $$;

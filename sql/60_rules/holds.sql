@@ -43,6 +43,7 @@ declare
     v_hold vsync_internal.holds;
     v_owner name;
 begin
+    perform vsync_internal.require_primary();
     -- waits for a worker that is just marking what this hold covers
     select * into v_hold from vsync_internal.holds as h where h.id = decide_hold.hold for update;
     if not found then

@@ -144,6 +144,7 @@ declare
     v_versions vsync_internal.versions[] := array(select v from vsync_internal.audited_versions(embedding) as v);
     v_found record;
 begin
+    perform vsync_internal.require_primary() where repair;
     -- one statement: all versions in one snapshot
     for v_found in
         select v_versions[i] as audited, a.*

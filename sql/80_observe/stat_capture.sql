@@ -8,7 +8,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     with slot as (
-        select vsync_internal.slot_name() as name, s.wal_status, pg_current_wal_lsn() - w.read_lsn as bytes, w.*
+        select vsync_internal.slot_name() as name, s.wal_status, case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - w.read_lsn as bytes, w.*
         from (values (true)) as one (one)
         left join vsync_internal.wal_state as w on w.one
         left join pg_replication_slots as s on s.slot_name = vsync_internal.slot_name()),

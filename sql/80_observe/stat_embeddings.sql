@@ -22,8 +22,14 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+    with unfolded as materialized (
+        select l.feed_id, l.version_id, sum(cardinality(l.keys)) as keys, bool_or(l.keys is null) as everything, min(l.captured_at) as oldest
+        from vsync_internal.log as l
+        where not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false)
+        group by l.feed_id, l.version_id)
     select v.embedding, v.version, case when p.broken is not null then 'broken' else v.state end, s.documents, s.vectors,
-        q.pending + coalesce(g.keys, 0), clock_timestamp() - least(q.oldest, g.oldest), q.failed,
+        q.pending + coalesce(g.keys, 0) + coalesce(u.keys, 0) + case when u.everything then greatest(1, s.documents) else 0 end + coalesce(b.documents, 0),
+        clock_timestamp() - least(q.oldest, g.oldest, u.oldest, b.since), q.failed,
         p.embedded_total, p.inference_total, p.skipped_total, p.reused_total, p.truncated_total, p.failed_total, s.truncated, p.phase,
         vsync_internal.has_index(v), coalesce(p.broken, p.last_error), p.last_error_at,
         v.label, q.held
@@ -37,6 +43,13 @@ as $$
         where m.version_id = v.id) as q
     cross join lateral (
         select sum(cardinality(c.keys)) as keys, min(c.captured_at) as oldest from vsync_internal.pages as c where c.version_id = v.id) as g
+    cross join lateral (
+        select sum(n.keys) as keys, bool_or(n.everything) as everything, min(n.oldest) as oldest from unfolded as n
+        where n.version_id = v.id or n.feed_id in (select d.feed_id from vsync_internal.dependencies as d where d.version_id = v.id)) as u
+    -- at least one: how many there will be is known once a worker has looked
+    left join lateral (
+        select greatest(1, coalesce(vsync_internal.expected_documents(v), 0) - case when p.after_key is null then 0 else p.backfilled end) as documents,
+            case when p.restarts = 0 then v.created_at end as since) as b on p.phase = 'root' and v.following
     where v.state <> 'dropped'
     order by v.embedding, v.version
 $$;
@@ -45,7 +58,8 @@ comment on function vsync_internal.stat_embeddings() is 'the rows of vsync.stat_
 create view vsync.stat_embeddings with (security_invoker = true) as
 select * from vsync_internal.stat_embeddings();
 comment on view vsync.stat_embeddings is
-'One row a live version. documents, vectors: stored; pending: marked and not yet fresh; failed: waiting for another attempt or parked;
+'One row a live version. documents, vectors: stored; pending: not yet looked at or not yet fresh: marked keys, changes that no worker has folded, and what a backfill has still to look at. An upper estimate:
+a document that changed twice may count twice, a change of a dependency counts as one. oldest_pending_age: of the oldest of them; failed: waiting for another attempt or parked;
 embedded_total: distinct texts embedded and published; inference_total: texts sent to the model; skipped_total: documents whose text had
 not changed; reused_total: chunks that took the vector of an equal text; truncated_total: chunks published that the model read only in part; truncated: of those stored now; held: documents that rules hold back, which are not pending.
 Example: select embedding, documents, pending, oldest_pending_age from vsync.stat_embeddings';

@@ -16,8 +16,7 @@ as $$
         coalesce((select sum(coalesce(cardinality(p.keys), 1)) from vsync_internal.pages as p where p.version_id = v.id), 0),
         (select count(*) from vsync_internal.leases as l where l.version_id = v.id),
         u.rows, u.age,
-        (select count(*) from pg_locks as k where k.locktype = 'advisory' and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295) and k.granted),
+        vsync_internal.workers(),
         v.label,
         count(m.key) filter (where m.attempts = 0 and m.due_at = m.held_until)
     from vsync_internal.versions as v

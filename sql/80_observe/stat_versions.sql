@@ -19,7 +19,7 @@ begin
     return (
         select greatest(v_count, sum(case when c.reltuples < 0 then pg_stat_get_live_tuples(c.oid) else c.reltuples end)::bigint)
         from vsync_internal.embeddings as e
-        cross join lateral (select e.root::oid as oid union select t.relid from pg_partition_tree(e.root) as t where t.isleaf) as r
+        cross join lateral (select e.root::oid as oid union select vsync_internal.leaves(e.root)) as r
         join pg_class as c on c.oid = r.oid
         where e.name = version.embedding and c.relkind <> 'p');
 exception when undefined_table then

@@ -45,7 +45,8 @@ begin
             ('vsync', 'vsync_reader', '{describe_embedding, explain_embedding}'),
             ('vsync', 'vsync_operator', '{audit, doctor, estimate_recall, explain_impact, explain_row}'),
             -- vsync_internal, 00_foundation
-            ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, notice_long_name, raise_if_error, setting, vector_schema}'),
+            ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, notice_long_name, raise_if_error, require_primary,
+                setting, vector_schema}'),
             ('vsync_internal', 'vsync_admin', '{configure, require_owner, require_superuser}'),
             -- vsync_internal, 10_models
             ('vsync_internal', 'vsync_reader', '{current_model, embed_clean}'),
@@ -86,5 +87,14 @@ begin
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);
     end loop;
+end
+$$;
+
+-- search() writes pgvector's operators and types with their schema
+do $$
+begin
+    execute pg_catalog.format('grant usage on schema %I to vsync_reader', vsync_internal.vector_schema());
+exception when insufficient_privilege then
+    null; -- somebody else's schema: the doctor names the grant
 end
 $$;

@@ -55,7 +55,8 @@ def told(db: Connection) -> list[str]:
     messages: list[str] = []
 
     def hear(report: Diagnostic) -> None:
-        messages.append(f"{report.severity}: {report.message_primary}")
+        if not (report.message_primary or "").startswith("no worker is running"):
+            messages.append(f"{report.severity}: {report.message_primary}")
 
     db.add_notice_handler(hear)
     return messages

@@ -1,5 +1,6 @@
 """`vsync doctor`: what is wrong with an installation, and what to do about it."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,6 +12,14 @@ from vsync_admin.output import emit, say
 _DOCTOR = "select d.level, d.name, d.detail, d.remediation from vsync.doctor() as d"
 
 
+class Level(StrEnum):
+    """How grave a finding is, the gravest first."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(doctor)
@@ -20,14 +29,16 @@ def register(app: typer.Typer) -> None:
 def doctor(
     session: Session,
     everything: Annotated[bool, typer.Option("--all", help="Checks that found nothing, too.")] = False,
+    fail_on: Annotated[Level, typer.Option("--fail-on", help="Exit code 4 from this level on.")] = Level.ERROR,
 ) -> None:
-    """Check the installation and every embedding. Exit code 4 when an error was found, 0 for less."""
+    """Check the installation and every embedding. Exit code 4 when an error was found, or what --fail-on says."""
     with connect(session) as connection:
         rows = connection.execute(_DOCTOR).fetchall()
     found = [row for row in rows if everything or row["level"] != "ok"]
     emit(found, as_json=session.json)
-    errors = sum(row["level"] == "error" for row in rows)
+    levels = list(Level)
+    failing = levels[: levels.index(fail_on) + 1]
     if not found:
         say("nothing to report")
-    if errors:
+    if any(row["level"] in failing for row in rows):
         raise typer.Exit(ExitCode.FINDINGS)

@@ -9,7 +9,7 @@ from vsync_admin import outside
 from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
-from vsync_admin.output import console, emit, emit_json, say, table
+from vsync_admin.output import console, emit, emit_json, table
 from vsync_admin.queries import load
 
 _DROP = "select vsync.drop_embedding(%s::name, %s) as name"
@@ -59,7 +59,6 @@ def create(
     with connect(session) as connection:
         rows = outside.execute(connection, load("create_embedding"), arguments)
     emit(rows, as_json=session.json)
-    say("a worker fills it: vsync worker, or call vsync.work()")
 
 
 @group.command("list")

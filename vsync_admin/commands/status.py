@@ -1,5 +1,6 @@
 """`vsync status`: how fresh the embeddings are."""
 
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from vsync_admin.connection import Row, Session, connect, takes_session
+from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import emit, table
 from vsync_admin.queries import load
 from vsync_admin.watch import watch as watch_rows
@@ -29,11 +31,15 @@ def status(
     embedding: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until interrupted.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between looks.")] = 1.0,
+    max_age: Annotated[
+        str | None, typer.Option("--max-age", help="Exit code 4 where something is pending for longer, such as 5m.")
+    ] = None,
 ) -> None:
     """Show each embedding: documents, what is pending, since when, what failed, and how many workers run.
 
-    With --watch --json a line of JSON is written at each look.
+    With --watch --json a line of JSON is written at each look. --max-age takes a number with s, m, h or d.
     """
+    limit = None if max_age is None else _duration(max_age)
     with connect(session) as connection:
         if embedding is not None:
             connection.execute(_EXISTS, (embedding,))
@@ -46,6 +52,18 @@ def status(
         else:
             rows = look()
             emit(rows if session.json else [_short(row) for row in rows], as_json=session.json)
+            ages = [row["oldest_pending_age"] for row in rows if row["oldest_pending_age"] is not None]
+            if limit is not None and any(age > limit for age in ages):
+                raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text.strip())
+    if match is None:
+        raise CommandError(
+            f'invalid --max-age "{text}"', hint="Pass a number with s, m, h or d: 5m", code=ExitCode.USAGE
+        )
+    return timedelta(seconds=float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]])
 
 
 def _page() -> Callable[[list[Row]], RenderableType]:

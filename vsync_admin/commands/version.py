@@ -64,7 +64,7 @@ def add(
     with connect(session) as connection:
         rows = outside.execute(connection, load("add_version"), arguments)
     emit(rows, as_json=session.json)
-    say(f"a worker fills it: vsync worker; then: vsync version activate {embedding} {rows[0]['version']}")
+    say(f"once a worker has filled it: vsync version activate {embedding} {rows[0]['version']}")
 
 
 @group.command("list")

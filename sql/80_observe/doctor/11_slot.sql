@@ -1,7 +1,7 @@
 create view vsync_internal.doctor_11_slot as
 select 'wal slot' as name, f.level, f.detail, f.remediation
 from (select exists (select from vsync_internal.feeds as g where g.capture = 'wal') as wanted, s.slot_name, s.wal_status,
-        pg_catalog.pg_current_wal_lsn() - s.restart_lsn as pinned, w.*
+        case when pg_catalog.pg_is_in_recovery() then null else pg_catalog.pg_current_wal_lsn() - s.restart_lsn end as pinned, w.*
     from (values (true)) as o (o)
     left join vsync_internal.wal_state as w on w.one
     left join pg_catalog.pg_replication_slots as s on s.slot_name = vsync_internal.slot_name()) as t
@@ -32,5 +32,7 @@ cross join lateral (
     where t.wanted and t.remade_at > clock_timestamp() - interval '1 day'
     union all
     select 'warning', format('slot %s is left and keeps WAL on disk, but no embedding captures by WAL', t.slot_name), 'A worker drops it: call vsync.work()'
-    where not t.wanted and t.slot_name is not null) as f;
+    where not t.wanted and t.slot_name is not null) as f
+-- the slot is the primary's
+where not pg_catalog.pg_is_in_recovery();
 comment on view vsync_internal.doctor_11_slot is 'the slot: missing, lost, behind, left over';
