@@ -48,11 +48,11 @@ begin
         from unnest(before) as b (line), regexp_match(b.line, '^lock \((\d+),(\d+),(\d+),(\w+)\)$') as m (part)
         where m.part is not null and b.line <> all (vsync_internal.lasting())
     loop
-        if not case
+        if not (case
             when v_lock.is_one and v_lock.is_shared then pg_try_advisory_lock_shared(v_lock.classid << 32 | v_lock.objid)
             when v_lock.is_one then pg_try_advisory_lock(v_lock.classid << 32 | v_lock.objid)
             when v_lock.is_shared then pg_try_advisory_lock_shared(v_lock.classid::oid::int, v_lock.objid::oid::int)
-            else pg_try_advisory_lock(v_lock.classid::oid::int, v_lock.objid::oid::int) end
+            else pg_try_advisory_lock(v_lock.classid::oid::int, v_lock.objid::oid::int) end)
         then
             raise exception using
                 errcode = 'VS002',

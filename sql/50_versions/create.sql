@@ -101,7 +101,6 @@ begin
             hint = format('Choose another name, or build another version of it: select vsync.add_version(%L, document => …)', name);
     end if;
     perform vsync_internal.sweep(name);
-    perform vsync_internal.notice_long_name(name);
     return true;
 end
 $$;

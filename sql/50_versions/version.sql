@@ -13,6 +13,7 @@ declare
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
     perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
+    perform vsync_internal.notice_long_name(name);
     analysis := vsync_internal.own_analysis(v_view, coalesce(options, '{}'));
     if chunk is not null then
         perform vsync_internal.check_object(chunk, 'chunk');
