@@ -12,6 +12,7 @@
 \ir 50_versions/find.sql
 \ir 50_versions/keys.sql
 \ir 60_rules/tables.sql
+\ir 50_versions/down.sql
 \ir 20_capture/log.sql
 \ir 50_versions/names.sql
 \ir 20_capture/capture_row.sql
@@ -27,6 +28,7 @@
 \ir 30_queue/mark.sql
 \ir 60_rules/in_force.sql
 \ir 60_rules/asked.sql
+\ir 30_queue/follow_deletes.sql
 \ir 30_queue/fold.sql
 \ir 30_queue/rotate.sql
 \ir 30_queue/settle.sql
@@ -62,10 +64,16 @@
 \ir 50_versions/index_options.sql
 \ir 50_versions/readers.sql
 \ir 60_rules/excluded.sql
+\ir 50_versions/stage.sql
 \ir 50_versions/declare.sql
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
+\ir 50_versions/names_of_then.sql
+\ir 50_versions/up.sql
+\ir 50_versions/rekey.sql
+\ir 50_versions/repair.sql
+\ir 50_versions/release.sql
 \ir 50_versions/add.sql
 \ir 50_versions/calls.sql
 \ir 50_versions/experiments.sql
@@ -89,7 +97,6 @@
 \ir 20_capture/losses.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
-\ir 20_capture/name_guard.sql
 \ir 20_capture/drop_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql

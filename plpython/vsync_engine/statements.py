@@ -75,6 +75,7 @@ RESERVE = Statement("select hash, state from vsync_internal.reserve($1, $2)", ("
 FORGET_DECISIONS = Statement("select vsync_internal.forget_decisions()")
 FORGET_HOLDS = Statement("select vsync_internal.forget_holds()")
 ROTATE = Statement("select vsync_internal.rotate()")
+RESUME = Statement("select vsync_internal.resume($1)", ("pg_catalog.bool",))
 RULE_OUT = Statement("select vsync_internal.rule_out($1, $2)", ("pg_catalog.int8", "pg_catalog.jsonb"))
 RULES = Statement("select * from vsync_internal.rules_asked($1)", ("pg_catalog.int4",))
 SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_catalog.float8", ("pg_catalog.text",))

@@ -64,6 +64,7 @@ class Worker:
         """Work off all that was committed before the call and is due."""
         self._value(statements.TRY_AGAIN, self._embedding)
         target = self._wal.target()
+        self._value(statements.RESUME, True)
         snapshot: str | None = None
         upto: int | None = None
         while True:
@@ -176,6 +177,7 @@ class Worker:
         if now - self._kept_house >= _HOUSEKEEPING:
             self._kept_house = now
             self._value(statements.ADOPT)
+            self._value(statements.RESUME, False)
             while self._value(statements.REAP):
                 pass
             self._value(statements.ROTATE)

@@ -89,15 +89,15 @@ begin
     from vsync_internal.dependencies as d
     join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped' and v.following
     join vsync_internal.embeddings as e on e.name = v.embedding and e.capture <> 'manual'
-    join vsync_internal.progress as p on p.version_id = v.id and p.broken is null
-    where d.relation = sync_feeds.relation and d.feed_id is null
+    join vsync_internal.progress as p on p.version_id = v.id
+    where d.relation = sync_feeds.relation and d.feed_id is null and (p.broken is null or d.number = 0 and not vsync_internal.root_is_gone(v.id))
     on conflict do nothing;
     update vsync_internal.dependencies as d set feed_id = f.id
     from vsync_internal.versions as v
     join vsync_internal.embeddings as e on e.name = v.embedding
-    join vsync_internal.progress as p on p.version_id = v.id and p.broken is null
+    join vsync_internal.progress as p on p.version_id = v.id
     join vsync_internal.feeds as f on f.capture = e.capture
-    where d.relation = sync_feeds.relation and d.feed_id is null and v.id = d.version_id and v.state <> 'dropped' and v.following
+    where (p.broken is null or d.number = 0 and not vsync_internal.root_is_gone(v.id)) and d.relation = sync_feeds.relation and d.feed_id is null and v.id = d.version_id and v.state <> 'dropped' and v.following
         and f.relation = d.relation and f.keys = vsync_internal.feed_keys(d.keys);
     delete from vsync_internal.feeds as f
     where f.relation = sync_feeds.relation and not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id);

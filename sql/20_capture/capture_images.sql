@@ -23,6 +23,7 @@ as $$
         select r.stage, c.name
         from vsync_internal.dependencies as d
         join vsync_internal.versions as v on v.id = d.version_id
+        join vsync_internal.progress as p on p.version_id = v.id and p.broken is null
         join vsync_internal.embeddings as e on e.name = v.embedding
         join vsync_internal.rules as r on r.embedding = e.name and r.enabled
             -- what a rule of stage document reads is only watched: its row is read when it is asked
@@ -42,7 +43,12 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array(select c from vsync_internal.dependencies as d, unnest(d.columns) as c where d.feed_id = feed.id
+    select array(select c from vsync_internal.dependencies as d, unnest(d.columns) as c
+            where d.feed_id = feed.id and exists (select from vsync_internal.progress as p where p.version_id = d.version_id and p.broken is null)
+            -- of a document that cannot be read deletes alone are followed
+            union select k ->> 'column' from jsonb_array_elements(feed.keys) as k where exists (
+                select from vsync_internal.dependencies as d join vsync_internal.progress as p on p.version_id = d.version_id
+                where d.feed_id = feed.id and p.broken is not null)
             union select c from unnest(r.columns) as c order by 1), coalesce(r.images, '{}')
     from vsync_internal.rule_columns(feed) as r
 $$;

@@ -154,16 +154,16 @@ begin
     if to_regclass('vsync_internal.progress') is null or current_setting('vsync.own_ddl', true) = 'on' then
         return;
     end if;
-    with lost as (
-        update vsync_internal.progress as p
-        set broken = format('%s is gone', case
+    perform vsync_internal.take_down(l.id, l.reason) from (
+        select v.id, format('%s is gone', case
             when to_regclass(format('vsync_data.%I', v.data)) is null then format('the vector table vsync_data.%I', v.data)
-            else 'a table, column or function that the document reads' end)
-        from vsync_internal.versions as v
-        where v.id = p.version_id and p.broken is null and v.state <> 'dropped'
+            else 'a table, column or function that the document reads' end) as reason
+        from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id
+        where p.broken is null and v.state <> 'dropped'
             and (to_regclass(format('vsync_data.%I', v.data)) is null or to_regclass(format('vsync_data.%I', v.data || '_document')) is null)
-        returning p.version_id)
-    update vsync_internal.dependencies as d set feed_id = null from lost as l where d.version_id = l.version_id;
+        order by v.id) as l;
+    update vsync_internal.dependencies as d set feed_id = null
+    where d.feed_id is not null and vsync_internal.is_down(d.version_id) and vsync_internal.root_is_gone(d.version_id);
     -- a trigger function that names a column which is gone would stop every writer
     perform vsync_internal.sync_capture(f.relation)
     from (select distinct f.relation from vsync_internal.feeds as f join pg_class as c on c.oid = f.relation
@@ -174,7 +174,7 @@ begin
     perform vsync_internal.follow_partitions();
 end
 $$;
-comment on function vsync_internal.notice_drop() is 'marks embeddings broken whose table, document or vectors were dropped; follows dropped partitions';
+comment on function vsync_internal.notice_drop() is 'takes down versions whose table, document or vectors were dropped; follows dropped partitions';
 
 -- Event triggers are a superuser's; without one, doctor() still finds what they would have followed.
 do $$

@@ -13,6 +13,9 @@ declare
     v_before vsync_internal.dependencies[] := array(
         select d from vsync_internal.dependencies as d where d.version_id = reanalyse.version_id order by d.number);
 begin
+    if vsync_internal.is_down(version_id) then
+        return vsync_internal.follow_key(v_version);
+    end if;
     v_analysis := vsync_internal.own_analysis(format('vsync_data.%I', v_version.data || '_document')::regclass, v_embedding.options);
     if (v_analysis ->> 'root_oid')::oid <> v_embedding.root or jsonb_array_length(v_analysis -> 'keys') <> jsonb_array_length(v_version.keys) then
         raise exception using
@@ -29,6 +32,7 @@ begin
     end if;
     update vsync_internal.versions as v set analysis_error = null where v.id = reanalyse.version_id and v.analysis_error is not null;
     update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = reanalyse.version_id and v.keys <> v_analysis -> 'keys';
+    perform vsync_internal.store_document(version_id);
     if not vsync_internal.put_dependencies(version_id, v_analysis) then
         return false;
     end if;
@@ -70,6 +74,39 @@ $$;
 comment on function vsync_internal.try_reanalyse(int) is
 'as reanalyse(); an error is recorded with the version, where the doctor reads it, and never stops the statement that changed a table';
 
+create function vsync_internal.follow_key(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
+    v_now jsonb := (select jsonb_agg(k || jsonb_build_object('column', a.attname, 'type', format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null),
+            'builtin', coalesce(b.typnamespace, t.typnamespace) = 'pg_catalog'::regnamespace) order by i)
+        from jsonb_array_elements(version.keys) with ordinality as e (k, i)
+        join pg_attribute as a on a.attrelid = v_root and a.attnum = (version.stored -> 'key_numbers' ->> (i - 1)::int)::int and not a.attisdropped
+        join pg_type as t on t.oid = a.atttypid left join pg_type as b on b.oid = t.typbasetype);
+begin
+    if jsonb_array_length(v_now) is distinct from jsonb_array_length(version.keys) then
+        return false;
+    end if;
+    -- the vector table has the old types still
+    update vsync_internal.versions as v set keys = (
+        select jsonb_agg(o.k || jsonb_build_object('column', n.k -> 'column') order by o.i)
+        from jsonb_array_elements(v.keys) with ordinality as o (k, i) join jsonb_array_elements(v_now) with ordinality as n (k, i) using (i))
+    where v.id = version.id returning v.* into version;
+    update vsync_internal.dependencies as d set keys = v_now where d.version_id = version.id and d.number = 0 and d.keys <> v_now;
+    perform vsync_internal.put_missing(version);
+    if exists (select from pg_proc as p where p.pronamespace = 'vsync_data'::regnamespace and p.proname = version.data || '_visible') then
+        perform vsync_internal.put_policy(version);
+    end if;
+    perform vsync_internal.sync_capture(v_root);
+    return true;
+end
+$$;
+comment on function vsync_internal.follow_key(vsync_internal.versions) is
+'while a document cannot be read: follows new names and types of the root''s key, so that deletes are seen';
+
 create function vsync_internal.readers_of(class oid, object oid)
 returns setof int
 language sql
@@ -104,8 +141,7 @@ begin
     insert into vsync_internal.log (slot, version_id, op) values (vsync_internal.slot(), follow_definition.version_id, 'R');
     return true;
 exception when sqlstate 'VS002' or sqlstate 'VS201' or sqlstate 'VS202' or sqlstate 'VS203' or sqlstate 'VS204' or sqlstate 'VS205' then
-    update vsync_internal.progress as p set broken = format('its document cannot be followed any more: %s', sqlerrm)
-    where p.version_id = follow_definition.version_id;
+    perform vsync_internal.take_down(version_id, format('its document cannot be followed any more: %s', sqlerrm));
     return false;
 end
 $$;

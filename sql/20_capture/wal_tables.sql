@@ -94,7 +94,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     -- a partitioned table stands for its partitions, those attached later too; its list of columns would not hold for them
-    select f.relation, case when c.relkind = 'r' and c.relreplident <> 'f' then (
+    -- a list stands in the way of a change of its columns' types, too
+    select f.relation, case when c.relkind = 'r' and c.relreplident <> 'f' and not exists (
+        select from vsync_internal.dependencies as d where d.relation = f.relation and d.feed_id is not null and vsync_internal.is_down(d.version_id)) then (
         select array_agg(a.attname order by a.attnum) from pg_attribute as a
         where a.attrelid = c.oid and (a.attname = any (vsync_internal.identity_columns(c.oid)) or exists (
             select from vsync_internal.feeds as g, jsonb_array_elements(g.keys) as k

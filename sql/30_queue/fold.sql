@@ -33,7 +33,7 @@ begin
             -- documents may have come, gone or changed anywhere when a table they depend on was emptied
             bool_or(l.op in ('R', 'M') and l.keys is null or l.op = 'T' and d.number > 0) as refresh,
             bool_or(l.op = 'M') as missed,
-            bool_or(l.op = 'O') as orphaned
+            bool_or(l.op = 'O') as orphaned, vsync_internal.is_down(v.id) as down
         from vsync_internal.log as l
         left join vsync_internal.dependencies as d on d.feed_id = l.feed_id
         join vsync_internal.versions as v on v.id = coalesce(l.version_id, d.version_id) and v.state <> 'dropped'
@@ -42,6 +42,17 @@ begin
         where (v_last is null or not pg_visible_in_snapshot(l.xid, v_last)) and pg_visible_in_snapshot(l.xid, v_now)
         group by v.id order by v.id
     loop
+        if v_target.down then
+            -- its documents cannot be read: what of these keys has lost its row is looked up, the rest waits until they can
+            insert into vsync_internal.pages (version_id, generation, captured_at, keys)
+            select v_target.id, v_generation, v_target.captured_at, case when v_target.keys is not null then array(select distinct k from unnest(v_target.keys) as k) end
+            where v_target.keys is not null or v_target.truncated or v_target.refresh or v_target.orphaned;
+            if v_target.keys is not null and (v_target.truncated or v_target.refresh or v_target.orphaned) then
+                insert into vsync_internal.pages (version_id, generation, captured_at) values (v_target.id, v_generation, v_target.captured_at);
+            end if;
+            v_count := v_count + 1;
+            continue;
+        end if;
         if v_target.truncated then
             -- a key being embedded right now is stored nowhere yet
             v_target.keys := v_target.keys || array(select m.key from vsync_internal.marks as m where m.version_id = v_target.id);
@@ -128,7 +139,14 @@ begin
     select * into v_page from vsync_internal.pages as p where p.images is null and vsync_internal.is_due(p.retry_at)
     order by p.lane, p.id limit 1 for update skip locked;
     if not found then
-        return 0;
+        select * into v_page from vsync_internal.pages as p where p.images is not null and vsync_internal.is_due(p.retry_at) and vsync_internal.is_down(p.version_id)
+        order by p.lane, p.id limit 1 for update skip locked;
+        if not found then
+            return 0;
+        end if;
+    end if;
+    if vsync_internal.is_down(v_page.version_id) then
+        return vsync_internal.follow_deletes(v_page, max_keys);
     end if;
     if v_page.dependency is not null then
         return vsync_internal.follow(v_page, max_keys);

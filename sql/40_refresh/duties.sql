@@ -29,6 +29,13 @@ begin
     update vsync_internal.versions set retired_xid = null where retired_xid is not null;
     delete from vsync_internal.identity;
     perform vsync_internal.sign();
+    -- numbers of another database
+    perform vsync_internal.store_document(v.id) from vsync_internal.versions as v where to_regclass(format('vsync_data.%I', v.data || '_document')) is not null;
+    update vsync_internal.versions as v set stored = (v.stored - 'relations') || jsonb_build_object('key_numbers', (
+        select jsonb_agg(a.attnum order by i) from jsonb_array_elements(v.keys) with ordinality as k (k, i)
+        join pg_attribute as a on a.attrelid = e.root and a.attname = k.k ->> 'column'))
+    from vsync_internal.embeddings as e where e.name = v.embedding and vsync_internal.is_down(v.id);
+    perform vsync_internal.put_missing(v) from vsync_internal.versions as v where vsync_internal.is_down(v.id);
     -- what was attached since the restore was not followed
     perform vsync_internal.install_triggers(c.id, c.relation) from vsync_internal.captures as c
     where exists (select from pg_class as r where r.oid = c.relation);

@@ -45,6 +45,10 @@ begin
     end if;
     -- the root before the vectors, as who drops them takes them
     perform vsync_internal.lock_root(v_version.embedding);
+    if vsync_internal.is_down(v_version.id) then
+        perform vsync_internal.release(token);
+        return;
+    end if;
     -- whoever keeps publish from writing is met here, before the model has run for nothing
     execute format('lock table vsync_data.%I in row exclusive mode', v_version.data);
     v_places := vsync_internal.key_places(v_version.keys);

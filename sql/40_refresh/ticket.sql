@@ -45,6 +45,16 @@ begin
         select '_delta_' || d.number, 'text[], text, integer, text' from vsync_internal.dependencies as d where d.version_id = o.id) as r (suffix, arguments)
     join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (data || r.suffix)::name and oidvectortypes(p.proargtypes) = r.arguments
     where not p.prosecdef or pg_get_userbyid(p.proowner) <> o.owner;
+    if exists (select from pg_class as c join pg_proc as p on p.proowner <> c.relowner
+        where c.relnamespace = 'vsync_data'::regnamespace and c.relname = data || '_document'
+            and not exists (select from vsync_internal.versions as v where v.data = check_readers.data and vsync_internal.is_down(v.id))
+            and p.oid = to_regprocedure(format('vsync_data.%I(text[], text)', data || '_missing'))) then
+        raise exception using
+            errcode = 'VS002',
+            message = format('the view vsync_data.%I belongs to somebody else', data || '_document'),
+            detail = 'What reads documents would read it with the rights of the embedding''s owner.',
+            hint = format('drop view vsync_data.%I', data || '_document');
+    end if;
     return true;
 end
 $$;

@@ -7,12 +7,13 @@ as $$
 declare
     v_plan pg_catalog.jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
     v_version pg_catalog.int4 := (v_plan operator(pg_catalog.->>) 'version')::pg_catalog.int4;
+    v_stage pg_catalog.name := vsync_internal.open_stage(current_user);
     v_analysis pg_catalog.jsonb := vsync_internal.declare_document(
-        vsync_internal.data_name(embedding, v_version), v_plan operator(pg_catalog.->>) 'document', v_plan operator(pg_catalog.->) 'options');
+        vsync_internal.data_name(embedding, v_version), v_stage, v_plan operator(pg_catalog.->>) 'document', v_plan operator(pg_catalog.->) 'options');
 begin
     perform vsync_internal.check_wal(f.root, v_analysis operator(pg_catalog.->) 'dependencies', f.options)
     from vsync_internal.capture_facts(embedding) as f where f.capture operator(pg_catalog.=) 'wal';
-    return vsync_internal.add_version(embedding, model, document, chunk, options, v_analysis);
+    return vsync_internal.add_version(embedding, model, document, chunk, options, v_stage);
 end
 $$;
 comment on function vsync.add_version(name, name, text, jsonb, jsonb) is
@@ -52,12 +53,12 @@ begin
         'version', (select max(v.version) + 1 from vsync_internal.versions as v where v.embedding = v_embedding.name),
         'model_id', v_model.id, 'chunk', v_chunk, 'index', v_index, 'options', v_embedding.options,
         -- as stored, qualified and with the names of today
-        'document', coalesce(plan_version.document, rtrim(pg_get_viewdef(format('vsync_data.%I', v_base.data || '_document')::regclass), ';')));
+        'document', coalesce(plan_version.document, v_base.stored ->> 'text'));
 end
 $$;
 comment on function vsync_internal.plan_version(name, name, text, jsonb, jsonb) is 'what a new version will be: number, model, document, chunking, index';
 
-create function vsync_internal.add_version(embedding name, model name, document text, chunk jsonb, options jsonb, analysis jsonb)
+create function vsync_internal.add_version(embedding name, model name, document text, chunk jsonb, options jsonb, stage name)
 returns int
 language plpgsql
 security definer
@@ -69,8 +70,9 @@ declare
     -- planned again: what the caller brings along is not believed
     v_plan jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
     v_version int := (v_plan ->> 'version')::int;
-    v_view regclass := format('vsync_data.%I', vsync_internal.data_name(embedding, v_version) || '_document')::regclass;
-    v_owner name := (select r.rolname from pg_class as c join pg_roles as r on r.oid = c.relowner where c.oid = v_view);
+    v_data name := vsync_internal.data_name(embedding, v_version);
+    v_owner name := vsync_internal.stage_owner(stage);
+    v_analysis jsonb;
     v_id int;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
@@ -81,9 +83,9 @@ begin
             detail = format('The current role is "%s".', v_owner),
             hint = format('set role %I', v_embedding.owner);
     end if;
-    analysis := vsync_internal.own_analysis(v_view, v_embedding.options);
-    if (analysis ->> 'root_oid')::oid <> v_embedding.root
-        or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(analysis -> 'keys') with ordinality as e (k, i))
+    v_analysis := vsync_internal.own_analysis(vsync_internal.take_from_stage(stage, v_data), v_embedding.options);
+    if (v_analysis ->> 'root_oid')::oid <> v_embedding.root
+        or (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_analysis -> 'keys') with ordinality as e (k, i))
         <> (select jsonb_agg(jsonb_build_array(k -> 'output', k -> 'type') order by i) from jsonb_array_elements(v_base.keys) with ordinality as e (k, i)) then
         raise exception using
             errcode = 'VS203',
@@ -92,9 +94,9 @@ begin
                 v_embedding.root, vsync_internal.key_list(v_base.keys, '%1$I')),
             hint = 'Create another embedding for it.';
     end if;
-    perform vsync_internal.check_rights(v_embedding.root, v_owner, vsync_internal.relations_of(analysis));
+    perform vsync_internal.check_rights(v_embedding.root, v_owner, vsync_internal.relations_of(v_analysis));
     v_id := vsync_internal.create_version(embedding, v_version, (v_plan ->> 'model_id')::int, v_plan ->> 'document',
-        nullif(v_plan -> 'chunk', 'null'), v_plan -> 'index', 'building', analysis);
+        nullif(v_plan -> 'chunk', 'null'), v_plan -> 'index', 'building', v_analysis, v_owner);
     perform vsync_internal.admit_rules(v_id);
     perform vsync_internal.replace_view(embedding);
     perform vsync_internal.sync_capture(d.relation) from (
@@ -104,7 +106,7 @@ begin
     return v_version;
 end
 $$;
-comment on function vsync_internal.add_version(name, name, text, jsonb, jsonb, jsonb) is 'makes what the author''s rights are not needed for: vector table, branch of the view, capture';
+comment on function vsync_internal.add_version(name, name, text, jsonb, jsonb, name) is 'makes what the author''s rights are not needed for: vector table, branch of the view, capture';
 
 create function vsync_internal.label(embedding name, model_id int)
 returns text

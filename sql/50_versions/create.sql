@@ -12,6 +12,7 @@ as $$
 declare
     v_model vsync_internal.models;
     v_analysis pg_catalog.jsonb;
+    v_stage pg_catalog.name;
 begin
     if not vsync_internal.check_new_embedding(name, document, capture, index, options, if_not_exists) then
         perform vsync_internal.notice_difference(name, document, model, capture, chunk, index, options);
@@ -22,12 +23,13 @@ begin
         perform vsync_internal.check_object(chunk, 'chunk');
         perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, v_model.spec));
     end if;
-    v_analysis := vsync_internal.declare_document(vsync_internal.data_name(name, 1), document, options);
+    v_stage := vsync_internal.open_stage(current_user);
+    v_analysis := vsync_internal.declare_document(vsync_internal.data_name(name, 1), v_stage, document, options);
     if capture operator(pg_catalog.=) 'wal' then
         perform vsync_internal.check_wal((v_analysis operator(pg_catalog.->>) 'root_oid')::pg_catalog.oid::pg_catalog.regclass,
             v_analysis operator(pg_catalog.->) 'dependencies', options);
     end if;
-    return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_analysis);
+    return vsync_internal.create_embedding(name, document, v_model.id, capture, chunk, index, options, v_stage);
 end
 $$;
 comment on function vsync.create_embedding(name, text, name, text, jsonb, jsonb, jsonb, boolean) is
@@ -144,7 +146,7 @@ $$;
 comment on function vsync_internal.notice_difference(name, text, name, text, jsonb, jsonb, jsonb) is
 'tells whoever creates an embedding that exists in what it differs from the definition that was given';
 
-create function vsync_internal.check_readable(document jsonb, data name)
+create function vsync_internal.check_readable(document jsonb, data name, stage name)
 returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -156,10 +158,10 @@ declare
 begin
     begin
         set local row_security = off;
-        execute format('select from vsync_data.%I limit 0', data || '_document');
+        execute format('select from %I.%I limit 0', stage, data || '_document');
         set local row_security = on;
         -- a path leads through the tables behind a view, whose owner reads them for the document but not for it
-        v_warnings := vsync_internal.plan_warnings(document, data);
+        v_warnings := vsync_internal.plan_warnings(document, data, stage);
     exception when insufficient_privilege then
         get stacked diagnostics v_message = message_text;
         select r.relation into v_hidden from (
@@ -175,7 +177,7 @@ begin
     return v_warnings;
 end
 $$;
-comment on function vsync_internal.check_readable(jsonb, name) is 'the creator must be able to read all of the document, and what its paths lead through; returns warnings about the plans';
+comment on function vsync_internal.check_readable(jsonb, name, name) is 'the creator must be able to read all of the document, and what its paths lead through; returns warnings about the plans';
 
 create function vsync_internal.check_trigger_rights(owner name, relations regclass[])
 returns boolean

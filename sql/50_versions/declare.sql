@@ -1,5 +1,5 @@
 -- What a document's author does with the author's own rights and search_path: no SET and no SECURITY DEFINER here.
-create function vsync_internal.declare_document(data name, document text, options jsonb)
+create function vsync_internal.declare_document(data name, stage name, document text, options jsonb)
 returns jsonb
 language plpgsql
 as $$
@@ -18,7 +18,7 @@ begin
     end if;
     perform vsync_internal.raise_if_error(vsync_internal.check_document(document));
     begin
-        execute pg_catalog.format('create view vsync_data.%I as %s', data operator(pg_catalog.||) '_document',
+        execute pg_catalog.format('create view %I.%I as %s', stage, data operator(pg_catalog.||) '_document',
             pg_catalog.regexp_replace(document, ';\s*$', ''));
     exception when others then
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail;
@@ -30,19 +30,16 @@ begin
             hint = 'Run the query by itself in psql to see the place.';
     end;
     v_analysis := vsync_internal.raise_if_error(vsync_internal.analyse_document(vsync_internal.document_catalog(
-        pg_catalog.format('vsync_data.%I', data operator(pg_catalog.||) '_document')::pg_catalog.regclass, options)
+        pg_catalog.format('%I.%I', stage, data operator(pg_catalog.||) '_document')::pg_catalog.regclass, options)
         operator(pg_catalog.||) pg_catalog.jsonb_build_object('written', document))) operator(pg_catalog.->) 'document';
     for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
         raise notice '%', v_message;
     end loop;
-    foreach v_message in array vsync_internal.check_readable(v_analysis, data) loop
+    foreach v_message in array vsync_internal.check_readable(v_analysis, data, stage) loop
         raise notice '%', v_message;
     end loop;
-    foreach v_message in array vsync_internal.reader_ddl(v_analysis operator(pg_catalog.->) 'keys', data) loop
-        execute v_message;
-    end loop;
     begin
-        foreach v_message in array vsync_internal.delta_ddl(v_analysis, data) loop
+        foreach v_message in array vsync_internal.delta_ddl(v_analysis, data, stage) loop
             execute v_message;
         end loop;
     exception when syntax_error_or_access_rule_violation then
@@ -54,9 +51,9 @@ begin
                 pg_catalog.format('(%s)', v_state)),
             hint = 'It selects the root''s key columns from a relation called changed; tables are written with their schema.';
     end;
-    execute pg_catalog.format('grant select on vsync_data.%I to %I', data operator(pg_catalog.||) '_document', vsync_internal.installer());
+    execute pg_catalog.format('grant select on %I.%I to %I', stage, data operator(pg_catalog.||) '_document', vsync_internal.installer());
     return v_analysis;
 end
 $$;
-comment on function vsync_internal.declare_document(name, text, jsonb) is
-'creates the view of a document query, and what reads it, as the caller''s own; returns the analysis';
+comment on function vsync_internal.declare_document(name, name, text, jsonb) is
+'creates the view of a document query, and what follows its dependencies, as the caller''s own in a schema of its own; returns the analysis';

@@ -11,7 +11,7 @@ $$;
 comment on function vsync_internal.delta_query(jsonb, jsonb, text) is
 'SQL: the primary keys of the root that changed tuples of a dependency lead to. tuples: SQL of a text[]';
 
-create function vsync_internal.delta_ddl(document jsonb, data name)
+create function vsync_internal.delta_ddl(document jsonb, data name, stage name default 'vsync_data')
 returns text[]
 language sql
 stable
@@ -20,7 +20,7 @@ as $$
     -- parsed now and kept so: renames are followed, and the search_path of later sessions does not matter
     select coalesce(array_agg(format(a.template, f.name, f.name || '(text[], text, int, text)', vsync_internal.renderer(), f.body) order by f.number, a.step), '{}')
     from (
-        select (d ->> 'number')::int as number, format('vsync_data.%I', data || '_delta_' || (d ->> 'number')) as name,
+        select (d ->> 'number')::int as number, format('%I.%I', stage, data || '_delta_' || (d ->> 'number')) as name,
             -- a statement of its own: nothing of it can be skipped
             format('select vsync_internal.admit($4, %L); select array(with found as (%s) select %s from (select f.* from found as f '
                 'where ($2 is null or (%s) > (select %s)) and (%s) is not null order by %s limit $3) as s)', data,
@@ -33,10 +33,10 @@ as $$
                 'set extra_float_digits = 1 set bytea_output = ''hex'' set row_security = off begin atomic %4$s; end'),
             (2, 'revoke all on function %2$s from public'), (3, 'grant execute on function %2$s to %3$I')) as a (step, template)
 $$;
-comment on function vsync_internal.delta_ddl(jsonb, name) is
+comment on function vsync_internal.delta_ddl(jsonb, name, name) is
 'statements that create a function for each dependency: from its changed tuples to the keys of documents, along the path, a page in key order';
 
-create function vsync_internal.plan_warnings(document jsonb, data name)
+create function vsync_internal.plan_warnings(document jsonb, data name, stage name)
 returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -50,8 +50,8 @@ declare
 begin
     for v_query in
         select 'each document that is rendered reads all of ' as lead, ': its key does not reach that table, or an index is missing' as rest,
-            format('select d.content from vsync_data.%I as d where (%s) in (select %s from pg_catalog.unnest(''{}''::text[]) as u (key))',
-                data || '_document', vsync_internal.key_list(v_keys, 'd.%1$I'), vsync_internal.key_values(v_keys, 'u.key')) as query
+            format('select d.content from %I.%I as d where (%s) in (select %s from pg_catalog.unnest(''{}''::text[]) as u (key))',
+                stage, data || '_document', vsync_internal.key_list(v_keys, 'd.%1$I'), vsync_internal.key_values(v_keys, 'u.key')) as query
         union all
         select format('a change of %s reads all of ', (d ->> 'relation_oid')::oid::regclass),
             format(', where an index on the columns of %s would help', (select string_agg(s, ', ') from jsonb_array_elements_text(d -> 'path') as s)),
@@ -68,5 +68,5 @@ begin
     return v_warnings;
 end
 $$;
-comment on function vsync_internal.plan_warnings(jsonb, name) is
+comment on function vsync_internal.plan_warnings(jsonb, name, name) is
 'sentences about plans that read whole tables, found with sequential scans discouraged: no index leads along a path, or the key cannot be pushed into the document';

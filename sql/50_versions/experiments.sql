@@ -90,6 +90,7 @@ begin
     if v_version.id is null then
         v_embedding := vsync_internal.find_embedding(embedding);
     end if;
+    perform vsync_internal.check_served(v_version.id);
     return v_version;
 end
 $$;

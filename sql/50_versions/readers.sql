@@ -10,6 +10,18 @@ $$;
 comment on function vsync_internal.reading_only(text, text) is
 'a PL/pgSQL block whose statements can only read, whatever they call; its handler is one that catches nothing, unless given';
 
+create function vsync_internal.reader_pins()
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
+        'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
+        'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off'
+$$;
+comment on function vsync_internal.reader_pins() is 'how a reader is declared: its owner''s rights, and the settings that its texts depend on';
+
 create function vsync_internal.reader_ddl(keys jsonb, data name)
 returns text[]
 language plpgsql
@@ -17,9 +29,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_pinned text := 'language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
-        'set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set extra_float_digits = 1 set bytea_output = ''hex'' '
-        'set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C'' set xmlbinary = ''base64'' set xmloption = ''content'' set row_security = off';
+    v_pinned text := vsync_internal.reader_pins();
     v_as_owner text := v_pinned || ' set timezone = ''UTC''';
     v_columns text := vsync_internal.key_list(keys, 'd.%1$I');
     v_typed text := format('(select u.key, %s from pg_catalog.unnest(%%s) as u (key)) as k',
@@ -44,7 +54,7 @@ begin
             '        return array(select %1$s from (select %2$s from %3$s as d order by %2$s limit $2) as s);\n'
             '    end if;\n    return array(select %1$s from (select %2$s from %3$s as d where (%2$s) > (select %4$s) order by %2$s limit $2) as s);\nend',
             vsync_internal.key_text(keys, 's'), v_columns, v_document, vsync_internal.key_values(keys, '$1'), data)),
-        format('create function vsync_data.%I(keys text[], ticket text) returns text[] %s as %L', data || '_missing', v_as_owner, format(
+        format('create or replace function vsync_data.%I(keys text[], ticket text) returns text[] %s as %L', data || '_missing', v_as_owner, format(
             e'begin\n    perform vsync_internal.admit($2, %L);\n    return array(select k.key from %s where not exists (select from %s as d where %s));\nend', data,
             format(v_typed, '$1'), v_document, vsync_internal.key_list(keys, 'd.%1$I = k.k%4$s', ' and '))),
         format('create function vsync_data.%I(ticket text) returns bigint %s as %L', data || '_count', v_as_owner, format(
@@ -70,8 +80,8 @@ begin
             e'declare\n    v_catalog pg_catalog.jsonb;\nbegin\n    perform vsync_internal.admit($2, %1$L);\n'
             '    execute pg_catalog.concat(%3$L, $1);\n'
             '    v_catalog := vsync_internal.document_catalog(%4$L);\n'
-            '    drop view vsync_data.%2$I;\n    return v_catalog;\nend', data, data || '_probe',
-            format('create view vsync_data.%I as ', data || '_probe'), format('vsync_data.%I', data || '_probe')))];
+            '    drop view pg_temp.%2$I;\n    return v_catalog;\nend', data, data || '_probe',
+            format('create temp view %I as ', data || '_probe'), format('pg_temp.%I', data || '_probe')))];
     return v_statements || array(
         select format('%s on function vsync_data.%I %s', a.what, data || f.suffix, a.whom)
         from unnest(vsync_internal.reader_suffixes()) as f (suffix),

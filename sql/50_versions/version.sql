@@ -1,26 +1,27 @@
 create function vsync_internal.create_embedding(
-    name name, document text, model_id int, capture text, chunk jsonb, index jsonb, options jsonb, analysis jsonb)
+    name name, document text, model_id int, capture text, chunk jsonb, index jsonb, options jsonb, stage name)
 returns name
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_view regclass := format('vsync_data.%I', vsync_internal.data_name(name, 1) || '_document')::regclass;
-    v_owner name := (select r.rolname from pg_class as c join pg_roles as r on r.oid = c.relowner where c.oid = v_view);
+    v_owner name := vsync_internal.stage_owner(stage);
+    v_analysis jsonb;
     v_root regclass;
     v_schema name;
 begin
     perform vsync_internal.require_owner(v_owner, 'create this embedding');
     perform vsync_internal.check_new_embedding(name, document, capture, index, options, false);
     perform vsync_internal.notice_long_name(name);
-    analysis := vsync_internal.own_analysis(v_view, coalesce(options, '{}'));
+    v_analysis := vsync_internal.own_analysis(
+        vsync_internal.take_from_stage(stage, vsync_internal.data_name(name, 1)), coalesce(options, '{}'));
     if chunk is not null then
         perform vsync_internal.check_object(chunk, 'chunk');
         perform vsync_internal.raise_if_error(vsync_internal.check_chunk(chunk, vsync_internal.model_spec(model_id)));
     end if;
-    v_root := (analysis ->> 'root_oid')::oid::regclass;
-    perform vsync_internal.check_rights(v_root, v_owner, vsync_internal.relations_of(analysis));
+    v_root := (v_analysis ->> 'root_oid')::oid::regclass;
+    perform vsync_internal.check_rights(v_root, v_owner, vsync_internal.relations_of(v_analysis));
     select n.nspname into v_schema from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where c.oid = v_root;
     if to_regclass(format('%I.%I', v_schema, name)) is not null then
         raise exception using
@@ -39,7 +40,7 @@ begin
     perform vsync_internal.sign();
     insert into vsync_internal.embeddings (name, root, owner, capture, options)
     values (name, v_root, v_owner, capture, coalesce(options, '{}'));
-    perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, 'active', analysis);
+    perform vsync_internal.create_version(name, 1, model_id, document, chunk, index, 'active', v_analysis, v_owner);
     insert into vsync_internal.serving values (name, 1);
     insert into vsync_internal.activations (embedding, version, action) values (name, 1, 'create');
     perform vsync_internal.replace_view(name);
@@ -52,7 +53,7 @@ begin
     return name;
 end
 $$;
-comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, jsonb) is
+comment on function vsync_internal.create_embedding(name, text, int, text, jsonb, jsonb, jsonb, name) is
 'makes what the creator''s rights are not needed for: configuration, vector table, serving view, capture';
 
 create function vsync_internal.own_analysis(document regclass, options jsonb)
@@ -72,7 +73,7 @@ as $$ select array(select distinct (d ->> 'relation_oid')::oid::regclass from js
 comment on function vsync_internal.relations_of(jsonb) is 'the tables that an analysed document depends on, beside its root';
 
 create function vsync_internal.create_version(
-    embedding name, version int, model_id int, document text, chunk jsonb, index jsonb, state text, analysis jsonb)
+    embedding name, version int, model_id int, document text, chunk jsonb, index jsonb, state text, analysis jsonb, owner name)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -80,42 +81,53 @@ as $$
 declare
     v_data name := vsync_internal.data_name(embedding, version);
     v_keys jsonb := analysis -> 'keys';
-    v_root regclass := (analysis ->> 'root_oid')::oid::regclass;
     v_dimensions int := (select m.dimensions from vsync_internal.models as m where m.id = model_id);
     v_index jsonb := '{"type": "hnsw", "distance": "cosine"}'::jsonb || index;
     v_id int;
 begin
     perform vsync_internal.check_dimensions(v_index, model_id);
-    execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
-        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, attributes jsonb, truncated boolean not null, token bigint not null, '
-        'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
-        v_data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',
-            coalesce(' collate ' || nullif(k ->> 'collation', ''), '')), ', ' order by i)
-            from jsonb_array_elements(v_keys) with ordinality as e (k, i)),
-        vsync_internal.vector_schema(), v_dimensions, vsync_internal.key_list(v_keys, '%1$I'));
-    execute format('create index on vsync_data.%I (content_hash)', v_data);
-    -- beside its row while both fit a page
-    execute format('alter table vsync_data.%I alter column embedding set storage %s', v_data, case when v_dimensions <= 1500 then 'plain' else 'external' end);
+    perform vsync_internal.make_vectors(v_data, v_keys, v_dimensions);
     execute format('comment on table vsync_data.%I is %L', v_data, format('vectors of version %s of embedding %s', version, embedding));
-    -- Whoever may not read the root is denied here too, and row-level security of the root, once on, decides row by row.
-    execute format('alter table vsync_data.%I enable row level security', v_data);
-    execute format('create policy visible_in_root on vsync_data.%1$I for select using (not (select row_security_active(%2$L::regclass)) '
-        'or exists (select from %3$s as r where %4$s))', v_data, v_root, v_root,
-        vsync_internal.key_list(v_keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', v_data), '%', '%%')), ' and '));
-    -- attributes are for rules: of who may read the root not everybody may read every column
-    execute format('grant select (%s) on vsync_data.%I to public', (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
-        where a.attrelid = format('vsync_data.%I', v_data)::regclass and a.attnum > 0 and a.attname <> 'attributes'), v_data);
     insert into vsync_internal.versions (embedding, version, label, model_id, document, keys, chunk, index, state, data)
     values (embedding, version, vsync_internal.label(embedding, model_id), model_id, document, v_keys, chunk, v_index, state, v_data)
     returning id into v_id;
     insert into vsync_internal.progress (version_id) values (v_id);
     perform vsync_internal.put_dependencies(v_id, analysis);
     perform vsync_internal.record_names(v_id);
+    perform vsync_internal.store_document(v_id);
+    perform vsync_internal.put_policy(v) from vsync_internal.versions as v where v.id = v_id;
+    perform vsync_internal.give(vsync_internal.reader_ddl(v_keys, v_data), owner);
     return v_id;
 end
 $$;
-comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, text, jsonb) is
-'makes a version''s vector table with its policy, and its row; returns its id';
+comment on function vsync_internal.create_version(name, int, int, text, jsonb, jsonb, text, jsonb, name) is
+'makes a version''s vector table with its policy, its readers, and its row; returns its id';
+
+create function vsync_internal.make_vectors(data name, keys jsonb, dimensions int)
+returns name
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
+        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, attributes jsonb, truncated boolean not null, token bigint not null, '
+        'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
+        data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',
+            coalesce(' collate ' || nullif(k ->> 'collation', ''), '')), ', ' order by i)
+            from jsonb_array_elements(keys) with ordinality as e (k, i)),
+        vsync_internal.vector_schema(), dimensions, vsync_internal.key_list(keys, '%1$I'));
+    execute format('create index on vsync_data.%I (content_hash)', data);
+    -- beside its row while both fit a page
+    execute format('alter table vsync_data.%I alter column embedding set storage %s', data,
+        case when dimensions <= 1500 then 'plain' else 'external' end);
+    execute format('alter table vsync_data.%I enable row level security', data);
+    -- attributes are for rules: of who may read the root not everybody may read every column
+    execute format('grant select (%s) on vsync_data.%I to public', (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
+        where a.attrelid = format('vsync_data.%I', data)::regclass and a.attnum > 0 and a.attname <> 'attributes'), data);
+    return data;
+end
+$$;
+comment on function vsync_internal.make_vectors(name, jsonb, int) is 'makes a vector table, whose rows nobody sees yet';
 
 create function vsync_internal.has_view(embedding name)
 returns boolean

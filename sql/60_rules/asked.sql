@@ -11,6 +11,7 @@ begin
     from vsync_internal.rules as r
     join vsync_internal.embeddings as e on e.name = r.embedding
     join vsync_internal.versions as v on v.embedding = e.name and v.state <> 'dropped'
+    join vsync_internal.progress as p on p.version_id = v.id and p.broken is null
     join vsync_internal.dependencies as d on d.version_id = v.id and vsync_internal.asks(r, d.relation, e.root)
     where r.broken is null and vsync_internal.is_in_force(r)
     group by d.version_id, d.number;

@@ -8,7 +8,7 @@ declare
     v_first vsync_internal.pages;
 begin
     select * into v_first from vsync_internal.pages as p
-    where p.images is not null and (p.retry_at is null or p.retry_at <= clock_timestamp())
+    where p.images is not null and (p.retry_at is null or p.retry_at <= clock_timestamp()) and not vsync_internal.is_down(p.version_id)
     order by p.lane, p.id limit 1 for update skip locked;
     if not found then
         return;

@@ -44,14 +44,20 @@ set client_min_messages = 'warning' -- of what is not there to be dropped nobody
 as $$
 declare
     v_rules vsync_internal.rules[] := vsync_internal.excluding(version.embedding);
+    v_any boolean := v_rules <> '{}';
     v_name text := format('vsync_data.%I', version.data || '_excluded');
     v_hides text := format('vsync_data.%I', version.data || '_hides');
     v_types text := vsync_internal.key_list(version.keys, '%3$s');
     v_alone text;
 begin
-    if v_rules = '{}' then
+    if not v_any then
         execute format('drop function if exists %1$s(%2$s), %3$s(%2$s)', v_name, v_types, v_hides);
         return false;
+    end if;
+    if vsync_internal.is_down(version.id) then
+        -- what may be called like the document's view now is not asked
+        v_rules := array(select r from unnest(v_rules) as r
+            where r.columns -> 'doc' = '[]' and (r.columns -> 'new' = '[]' or not vsync_internal.root_is_gone(version.id)));
     end if;
     -- what fails hides nothing: it is asked alone then, so that the others go on
     select string_agg(vsync_internal.reading_only(format('if %s then return true; end if;', vsync_internal.excluded_query(version, array[r])),
@@ -59,20 +65,20 @@ begin
     execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp set standard_conforming_strings = on '
         'set timezone = %L set datestyle = ''ISO, MDY'' set intervalstyle = ''postgres'' set row_security = off as %L',
         v_name, v_types, vsync_internal.time_zone(), format(e'#variable_conflict use_column\nbegin\n%s\nend', vsync_internal.reading_only(
-            format('return coalesce(%s, false);', vsync_internal.excluded_query(version, v_rules)),
-            format(e'exception when others then\n%s\nreturn false;', v_alone))));
-    execute format('alter function %s(%s) owner to %I', v_name, v_types, (select e.owner from vsync_internal.embeddings as e where e.name = version.embedding));
+            format('return coalesce(%s, false);', case when v_rules = '{}' then 'false' else vsync_internal.excluded_query(version, v_rules) end),
+            format(e'exception when others then\n%s\nreturn false;', coalesce(v_alone, '')))));
+    execute format('alter function %s(%s) owner to %I', v_name, v_types, vsync_internal.owner_of(version.embedding));
     -- the owner may replace it: the view calls it as search does, from a role without rights and so that nothing of it is left
     execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp as %L',
         v_hides, v_types, format(
             e'declare\n    v_before text[] := vsync_internal.lasting();\n    v_done boolean := false;\n    v_hides boolean;\nbegin\n    begin\n'
-            '        if not exists (select from pg_proc as p join pg_class as c on c.relowner = p.proowner where p.prosecdef\n'
-            '            and p.oid = to_regprocedure(%L) and c.oid = to_regclass(%L)) then\n'
+            '        if not exists (select from pg_proc as p join pg_proc as m on m.proowner = p.proowner where p.prosecdef\n'
+            '            and p.oid = to_regprocedure(%L) and m.oid = to_regprocedure(%L)) then\n'
             '            raise exception using errcode = ''VS002'', message = %L, detail = %L, hint = %L;\n        end if;\n'
             '        v_hides := %s(%s);\n        v_done := true;\n        raise sqlstate ''VS900'';\n'
             '    exception when others or query_canceled or assert_failure then\n        perform vsync_internal.end_lasting(v_before);\n'
             '        if not v_done or sqlstate <> ''VS900'' then\n            raise;\n        end if;\n    end;\n    return v_hides;\nend',
-            format('%s(%s)', v_name, v_types), format('vsync_data.%I', version.data || '_document'), format('%s is not what vsync made', v_name),
+            format('%s(%s)', v_name, v_types), format('vsync_data.%I(text[], text)', version.data || '_missing'), format('%s is not what vsync made', v_name),
             'What hides documents is a security definer that belongs to the owner of the document.', format('alter function %s(%s) security definer', v_name, v_types),
             v_name, vsync_internal.key_list(version.keys, '$%4$s')));
     execute format('alter function %s(%s) owner to %I', v_hides, v_types, vsync_internal.renderer());

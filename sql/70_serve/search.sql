@@ -61,6 +61,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if vsync_internal.is_down(stale_keys.version_id) then
+        return stale_keys.keys;
+    end if;
     return array(
         select u.key from unnest(vsync_internal.marked_keys(stale_keys.version_id, stale_keys.keys)) as u (key)
         union
@@ -76,7 +79,8 @@ begin
         select k.key from unnest(stale_keys.keys) as k (key) where vsync_internal.misses_changes(stale_keys.version_id));
 end
 $$;
-comment on function vsync_internal.stale_keys(int, text[]) is 'those of the keys that have a change waiting, folded or not; all of them where changes were missed';
+comment on function vsync_internal.stale_keys(int, text[]) is
+'those of the keys that have a change waiting, folded or not; all of them where changes were missed or cannot be read';
 
 create function vsync.search(embedding name, query text, k int default 10, caller text default null)
 returns table (key jsonb, chunk int, content text, distance float8, stale boolean, version int)

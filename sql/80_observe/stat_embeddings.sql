@@ -27,9 +27,9 @@ as $$
         from vsync_internal.log as l
         where not coalesce(pg_visible_in_snapshot(l.xid, (select f.snapshot from vsync_internal.fold_state as f)), false)
         group by l.feed_id, l.version_id)
-    select v.embedding, v.version, case when p.broken is not null then 'broken' else v.state end, s.documents, s.vectors,
-        q.pending + coalesce(g.keys, 0) + coalesce(u.keys, 0) + case when u.everything then greatest(1, s.documents) else 0 end + coalesce(b.documents, 0),
-        clock_timestamp() - least(q.oldest, g.oldest, u.oldest, b.since), q.failed,
+    select v.embedding, v.version, vsync_internal.shown_state(v), s.documents, s.vectors,
+        case when p.broken is null then q.pending + coalesce(g.keys, 0) + coalesce(u.keys, 0) + case when u.everything then greatest(1, s.documents) else 0 end + coalesce(b.documents, 0) end,
+        case when p.broken is null then clock_timestamp() - least(q.oldest, g.oldest, u.oldest, b.since) end, q.failed,
         p.embedded_total, p.inference_total, p.skipped_total, p.reused_total, p.truncated_total, p.failed_total, s.truncated, p.phase,
         vsync_internal.has_index(v), coalesce(p.broken, p.last_error), p.last_error_at,
         v.label, q.held
@@ -58,7 +58,8 @@ comment on function vsync_internal.stat_embeddings() is 'the rows of vsync.stat_
 create view vsync.stat_embeddings with (security_invoker = true) as
 select * from vsync_internal.stat_embeddings();
 comment on view vsync.stat_embeddings is
-'One row a live version. documents, vectors: stored; pending: not yet looked at or not yet fresh: marked keys, changes that no worker has folded, and what a backfill has still to look at. An upper estimate:
+'One row a live version. documents, vectors: stored; pending: not yet looked at or not yet fresh: marked keys, changes that no worker has folded, and what a backfill has still to look at. Null while
+the version is broken or released, since its changes cannot be read. An upper estimate:
 a document that changed twice may count twice, a change of a dependency counts as one. oldest_pending_age: of the oldest of them; failed: waiting for another attempt or parked;
 embedded_total: distinct texts embedded and published; inference_total: texts sent to the model; skipped_total: documents whose text had
 not changed; reused_total: chunks that took the vector of an equal text; truncated_total: chunks published that the model read only in part; truncated: of those stored now; held: documents that rules hold back, which are not pending.

@@ -7,9 +7,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select v.embedding, v.version,
-        count(m.key) filter (where m.due_at is null and m.token is null and m.lane = 0),
+        case when not vsync_internal.is_down(v.id) then count(m.key) filter (where m.due_at is null and m.token is null and m.lane = 0) end,
         count(m.key) filter (where m.token is not null),
-        count(m.key) filter (where m.due_at is null and m.token is null and m.lane > 0),
+        case when not vsync_internal.is_down(v.id) then count(m.key) filter (where m.due_at is null and m.token is null and m.lane > 0) end,
         count(m.key) filter (where m.due_at is not null and m.attempts = 0 and m.due_at is distinct from m.held_until),
         count(m.key) filter (where m.attempts > 0 and m.due_at < 'infinity'),
         count(m.key) filter (where m.attempts > 0 and m.due_at = 'infinity'),
@@ -35,5 +35,5 @@ select * from vsync_internal.stat_queue();
 comment on view vsync.stat_queue is
 'The queue, one row a live version. waiting: fresh changes; claimed: being worked on; backlog: from the backfill; retrying, parked: failures;
 paged: keys of large changes not yet marked; unfolded_rows: log rows of all embeddings not yet folded; workers: sessions running vsync.work();
-held: what rules hold back.
+held: what rules hold back. waiting and backlog are null while the version is broken or released.
 Example: select * from vsync.stat_queue';

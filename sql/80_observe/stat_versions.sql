@@ -47,7 +47,7 @@ as $$
     cross join lateral (
         select count(*) as waiting from vsync_internal.marks as m where m.version_id = v.id and m.lane = 2 and m.attempts = 0) as q
     cross join lateral (
-        select case when p.broken is not null then 'broken' when v.paused then 'paused' when not v.following then v.state
+        select case when p.broken is not null then vsync_internal.shown_state(v) when v.paused then 'paused' when not v.following then v.state
             when p.phase <> 'done' and not vsync_internal.wal_ready(v.id) then 'waiting for the slot'
             when p.phase = 'root' or q.waiting > 0 then 'backfilling' when p.phase = 'vectors' then 'looking for orphans'
             when vsync_internal.wants_index(v) then 'indexing' else v.state end as phase) as h
@@ -71,7 +71,7 @@ create view vsync.stat_versions with (security_invoker = true) as
 select * from vsync_internal.stat_versions();
 comment on view vsync.stat_versions is
 'How far each live version is, one row a version. phase: backfilling, looking for orphans, indexing, then the state (building, ready, active, retired);
-or paused, broken, waiting for the slot. done, total: documents while backfilling (total is an estimate until all were seen), blocks while
+or paused, broken, released, waiting for the slot. done, total: documents while backfilling (total is an estimate until all were seen), blocks while
 indexing, else null; rate: documents finished a second, lately; eta: the time the backfill will take from here at that rate;
 index: what it is searched with, recall: what vsync.estimate_recall() last found of it.
 Example: select embedding, version, phase, done, total, rate, eta from vsync.stat_versions';

@@ -4,7 +4,6 @@ revoke all on all procedures in schema vsync, vsync_internal from public;
 
 grant usage on schema vsync, vsync_internal, vsync_data to vsync_reader;
 grant usage on schema vsync_internal, vsync_data to vsync_sandbox;
-grant create on schema vsync_data to vsync_admin;
 -- the serving views are security_invoker: what they read is granted to all and guarded by the views and by policies
 grant select on vsync_internal.serving to public;
 
@@ -32,9 +31,9 @@ begin
             ('vsync', 'vsync_operator', '{work}'),
             ('vsync', 'vsync_admin', '{index_statements}'),
             -- vsync, 50_versions
-            ('vsync', 'vsync_reader', '{report_outcome, version_at}'),
+            ('vsync', 'vsync_reader', '{release_table, report_outcome, resume_table, version_at}'),
             ('vsync', 'vsync_operator', '{compare_versions, refresh, retry}'),
-            ('vsync', 'vsync_admin', '{activate_version, add_version, create_embedding, drop_embedding, drop_version, end_rollback, judge, pause_version, resume_version,
+            ('vsync', 'vsync_admin', '{activate_version, add_version, create_embedding, drop_embedding, drop_version, end_rollback, judge, pause_version, repair_embedding, resume_version,
             rollback_version, set_capture, start_experiment, stop_experiment}'),
             -- vsync, 60_rules
             ('vsync', 'vsync_reader', '{changed, text_change}'),
@@ -61,14 +60,15 @@ begin
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
             ('vsync_internal', 'vsync_sandbox', '{end_lasting, lasting}'),
-            ('vsync_internal', 'vsync_operator', '{adopt, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
+            ('vsync_internal', 'vsync_operator', '{adopt, resume, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
             -- vsync_internal, 50_versions
-            ('vsync_internal', 'vsync_reader', '{answering_version, challenger, count_call, counter, counter_name, find_embedding, fingerprint, key_json, key_list, key_of,
+            ('vsync_internal', 'vsync_reader', '{answering_version, challenger, check_release, check_served, release_table, released_versions, resume_version, count_call, counter, counter_name, find_embedding, fingerprint, key_json, key_list, key_of,
             key_places, key_text, key_values, report_outcome, version_at}'),
             ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, key_argument, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
-            check_readable, check_trigger_rights, notice_difference, create_embedding, data_name, declare_document, delta_ddl, delta_query, document_catalog,
+            check_readable, check_trigger_rights, notice_difference, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
+            delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
             put_judgement, operator_schema, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
             stop_experiment}'),

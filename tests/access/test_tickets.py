@@ -45,6 +45,7 @@ def thief(shop: Connection, connect: Connect, make_role: MakeRole, db: Connectio
     del shop
     role = make_role("vsync_admin")
     run(db, f"create schema den authorization {role}")
+    run(db, f"grant create on schema vsync_data to {role}")  # which vsync gives to nobody
     thief = connect(user=role)
     thief.execute("create table den.papers (id int primary key, title text); insert into den.papers values (1, 'mine')")
     declare(thief, "bait", "select id, title as content from den.papers")

@@ -200,7 +200,9 @@ def test_workers_go_on_when_what_a_document_reads_is_gone(
     db.execute("insert into others values (1, 'still')")
     connect().execute("call vsync.work()")
     assert contents(db, other) == {"1": ["still"]}
-    assert db.execute("select state from vsync.stat_embeddings where embedding = 'promised'").fetchone() == ("broken",)
+    # vectors are made again, since what they are made of is there
+    expected = "active" if "vsync_data" in drop else "broken"
+    assert db.execute("select state from vsync.stat_embeddings where embedding = 'promised'").fetchone() == (expected,)
     if drop.startswith("alter"):
         db.execute("insert into notes values (3); update notes set id = id + 10; delete from notes where id = 13")
     db.execute("select vsync.drop_embedding('promised')")
