@@ -133,5 +133,6 @@
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/replica_identity.sql
+\ir 90_access/subscriber.sql
 \ir 90_access/grants.sql
 \ir 90_access/extension.sql

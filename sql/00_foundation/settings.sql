@@ -98,6 +98,8 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_subscription name;
 begin
     if pg_is_in_recovery() then
         raise exception using
@@ -106,10 +108,20 @@ begin
             detail = 'It replays what the primary does, and takes no writes. Searching, the views and explaining work here.',
             hint = 'Connect to the primary, for example with target_session_attrs=read-write in the connection string.';
     end if;
+    v_subscription := (
+        select s.subname from pg_subscription_rel as r join pg_class as c on c.oid = r.srrelid join pg_subscription as s on s.oid = r.srsubid
+        where c.relnamespace = 'vsync_internal'::regnamespace limit 1);
+    if v_subscription is not null then
+        raise exception using
+            errcode = 'VS007',
+            message = 'the tables of vsync still arrive from a publisher',
+            detail = format('Subscription "%s" writes them; two servers would number the same things.', v_subscription),
+            hint = format('After the cut-over: drop subscription %I', v_subscription);
+    end if;
     return true;
 end
 $$;
-comment on function vsync_internal.require_primary() is 'refuses, on a standby, what writes';
+comment on function vsync_internal.require_primary() is 'refuses what writes, on a standby and while a subscription writes vsync''s tables';
 
 create function vsync_internal.require_superuser(what text)
 returns boolean

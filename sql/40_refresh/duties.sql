@@ -17,6 +17,7 @@ begin
         update vsync_internal.progress set phase = 'root', after_key = null, restarts = restarts + 1, retry_at = null;
         return true;
     end if;
+    perform vsync_internal.raise_sequences();
     -- transaction ids of another cluster mean nothing here; every row is looked at again instead
     delete from vsync_internal.log;
     delete from vsync_internal.pages;
@@ -29,6 +30,8 @@ begin
     update vsync_internal.versions set retired_xid = null where retired_xid is not null;
     delete from vsync_internal.identity;
     perform vsync_internal.sign();
+    delete from vsync_internal.wal_state;
+    update vsync_internal.secret set value = uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());
     -- numbers of another database
     perform vsync_internal.store_document(v.id) from vsync_internal.versions as v where to_regclass(format('vsync_data.%I', v.data || '_document')) is not null;
     update vsync_internal.versions as v set stored = (v.stored - 'relations') || jsonb_build_object('key_numbers', (

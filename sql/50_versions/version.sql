@@ -86,6 +86,9 @@ declare
     v_id int;
 begin
     perform vsync_internal.check_dimensions(v_index, model_id);
+    if vsync_internal.is_restored() then
+        perform vsync_internal.raise_sequences();
+    end if;
     perform vsync_internal.make_vectors(v_data, v_keys, v_dimensions);
     execute format('comment on table vsync_data.%I is %L', v_data, format('vectors of version %s of embedding %s', version, embedding));
     insert into vsync_internal.versions (embedding, version, label, model_id, document, keys, chunk, index, state, data)
