@@ -8,6 +8,7 @@ declare
     v_message pg_catalog.text;
     v_detail pg_catalog.text;
     v_analysis pg_catalog.jsonb;
+    v_context pg_catalog.text;
 begin
     if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
         raise exception using
@@ -35,9 +36,19 @@ begin
     for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
         raise notice '%', v_message;
     end loop;
-    foreach v_message in array vsync_internal.check_readable(v_analysis, data, stage) loop
-        raise notice '%', v_message;
-    end loop;
+    begin
+        foreach v_message in array vsync_internal.check_readable(v_analysis, data, stage) loop
+            raise notice '%', v_message;
+        end loop;
+        perform vsync_internal.try_document(v_analysis, data, stage);
+    exception when undefined_function or undefined_table or undefined_object or undefined_column or invalid_schema_name then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_context = pg_exception_context;
+        raise exception using
+            errcode = 'VS201',
+            message = 'the document cannot be rendered with the search_path of a worker',
+            detail = pg_catalog.format('%s (%s). It is rendered with search_path = pg_catalog, pg_temp.', v_message, v_state),
+            hint = vsync_internal.path_hint(v_context, pg_catalog.current_setting('search_path'));
+    end;
     begin
         foreach v_message in array vsync_internal.delta_ddl(v_analysis, data, stage) loop
             execute v_message;
@@ -57,3 +68,66 @@ end
 $$;
 comment on function vsync_internal.declare_document(name, name, text, jsonb) is
 'creates the view of a document query, and what follows its dependencies, as the caller''s own in a schema of its own; returns the analysis';
+
+create function vsync_internal.try_document(analysis jsonb, data name, stage name)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres'
+as $$
+declare
+    v_message text;
+    v_state text;
+    v_done boolean := false;
+begin
+    execute format('select count(d.content::text) from %I.%I as d where (%s) in (select %s from %s as r limit 10)',
+        stage, data || '_document', vsync_internal.key_list(analysis -> 'keys', 'd.%1$I'), vsync_internal.key_list(analysis -> 'keys', 'r.%2$I'),
+        (analysis ->> 'root_oid')::oid::regclass);
+    -- whatever the document's functions left behind goes with this subtransaction
+    v_done := true;
+    raise sqlstate 'VS900';
+exception
+    when undefined_function or undefined_table or undefined_object or undefined_column or invalid_schema_name then
+        raise;
+    when others then
+        if v_done and sqlstate = 'VS900' then
+            return true;
+        end if;
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+        raise warning using
+            message = 'a document cannot be rendered',
+            detail = format('%s (%s)', v_message, v_state),
+            hint = 'It waits among the failures until its row is another: select * from vsync.failures';
+        return false;
+end
+$$;
+comment on function vsync_internal.try_document(jsonb, name, name) is
+'renders a few rows of a new document with the settings of a worker, as the caller, who owns it; of a row that fails for its own values it warns';
+
+create function vsync_internal.path_hint(context text, path text)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- of the innermost function: PL/pgSQL tells its signature, SQL its name
+    v_named text := substring(context from 'PL/pgSQL function ((?!vsync)[^\n]*?\)) line');
+    v_name text := substring(context from 'SQL function "([^"\n]*)"');
+    v_function regprocedure;
+begin
+    select p.oid::regprocedure into v_function
+    from pg_proc as p
+    join pg_namespace as n on n.oid = p.pronamespace
+    where n.nspname not in ('pg_catalog', 'vsync_internal', 'vsync', 'vsync_data', 'information_schema')
+    and (p.oid::regprocedure::text = v_named or p.proname = v_name)
+    and coalesce(p.proconfig::text, '') not like '%search_path%'
+    order by p.oid::regprocedure::text = v_named desc, p.oid
+    limit 1;
+    if v_function is null then
+        return 'Give the function that names it a path of its own: alter function … set search_path = …';
+    end if;
+    return format('alter function %s set search_path = %s', v_function, path);
+end
+$$;
+comment on function vsync_internal.path_hint(text, text) is 'the statement by which a function finds what it names under any search_path';

@@ -22,6 +22,22 @@ as $$
 $$;
 comment on function vsync_internal.reader_pins() is 'how a reader is declared: its owner''s rights, and the settings that its texts depend on';
 
+create function vsync_internal.chosen(keys jsonb, source text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- an array of arrays would be one array of all their elements
+    select format(
+        case when jsonb_array_length(keys) = 1 and keys -> 0 ->> 'type' !~ '\]$'
+            then '%s = any (array(select %s from (select u.key, %s from pg_catalog.unnest(%s) as u (key)) as k))'
+            else '(%s) in (select %s from (select u.key, %s from pg_catalog.unnest(%s) as u (key)) as k)' end,
+        vsync_internal.key_list(keys, 'd.%1$I'), vsync_internal.key_list(keys, 'k.k%4$s'),
+        vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'), source)
+$$;
+comment on function vsync_internal.chosen(jsonb, text) is 'SQL: the condition by which a document d is rendered for the key texts of a text[]';
+
 create function vsync_internal.reader_ddl(keys jsonb, data name)
 returns text[]
 language plpgsql
@@ -36,10 +52,7 @@ declare
         vsync_internal.key_values(vsync_internal.key_places(keys), 'u.key'));
     v_document text := format('vsync_data.%I', data || '_document');
     v_further text := vsync_internal.further_columns(keys, format('vsync_data.%I', data || '_document')::regclass, 'd');
-    -- an array of arrays would be one array of all their elements
-    v_chosen text := format(case when jsonb_array_length(keys) = 1 and keys -> 0 ->> 'type' !~ '\]$'
-            then '%s = any (array(select %s from %s))' else '(%s) in (select %s from %s)' end,
-        v_columns, vsync_internal.key_list(keys, 'k.k%4$s'), format(v_typed, '$1'));
+    v_chosen text := vsync_internal.chosen(keys, '$1');
     v_statements text[];
 begin
     -- $n and not names: the document may have an output of any name

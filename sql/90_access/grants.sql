@@ -70,8 +70,8 @@ begin
             check_readable, check_trigger_rights, notice_difference, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
             delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
-            put_judgement, operator_schema, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer, rollback_version, set_capture, start_experiment,
-            stop_experiment}'),
+            put_judgement, chosen, operator_schema, path_hint, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer,
+            rollback_version, set_capture, start_experiment, stop_experiment, try_document}'),
             -- vsync_internal, 60_rules
             ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),
             ('vsync_internal', 'vsync_operator', '{attend_rules, count_change, decide, decisions, forget_decisions, forget_holds, hidden_keys, holds, judge, judge_pages, put_off,
