@@ -97,6 +97,7 @@
 \ir 20_capture/losses.sql
 \ir 20_capture/reanalyse.sql
 \ir 20_capture/ddl_guard.sql
+\ir 20_capture/function_guard.sql
 \ir 20_capture/drop_guard.sql
 \ir 70_serve/query_vector.sql
 \ir 70_serve/nearest.sql
@@ -130,6 +131,7 @@
 \ir 80_observe/doctor/20_publications.sql
 \ir 80_observe/doctor/21_serving.sql
 \ir 80_observe/doctor/22_locks.sql
+\ir 80_observe/doctor/23_sandbox.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/replica_identity.sql

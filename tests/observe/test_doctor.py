@@ -45,6 +45,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "publications",
         "serving",
         "locks",
+        "sandbox",
         "engine",
     }
 

@@ -29,6 +29,7 @@ begin
             ('publications', 'vsync_internal.doctor_20_publications'),
             ('serving', 'vsync_internal.doctor_21_serving'),
             ('locks', 'vsync_internal.doctor_22_locks'),
+            ('sandbox', 'vsync_internal.doctor_23_sandbox'),
             ('engine', 'vsync_internal.doctor_engine()')) as c (name, findings)
     loop
         begin
