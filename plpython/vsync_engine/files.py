@@ -13,6 +13,8 @@ from vsync_engine.errors import MODEL_FILE_CHANGED, MODEL_FILE_MISSING, MODEL_UN
 # A tensor kept outside an ONNX file is a protobuf string map; its entry "location" names the file, in under 128 bytes.
 _EXTERNAL_LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
+_LFS_POINTER = b"version https://git-lfs"
+
 Signature = tuple[int, int, int, int, int]
 
 
@@ -33,6 +35,13 @@ def read(path: Path) -> ModelFile:
             content = file.read()
     except OSError as error:
         raise unreadable(path, error) from error
+    if content.startswith(_LFS_POINTER):
+        raise EngineError(
+            "model file is a Git LFS pointer",
+            sqlstate=MODEL_UNUSABLE,
+            detail=f"{path} has {len(content)} bytes that name the file, and not the file.",
+            hint=f"Fetch it: git -C {path.parent} lfs pull",
+        )
     return ModelFile(content, hashlib.sha256(content).hexdigest(), signature)
 
 

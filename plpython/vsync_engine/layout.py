@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from vsync_engine import files
 from vsync_engine.errors import INVALID_ARGUMENT, MODEL_FILE_MISSING, MODEL_UNUSABLE, EngineError, unknown_option
-from vsync_engine.pooling import CLS, MAX, MEAN, POOLINGS
+from vsync_engine.pooling import CLS, LAST, MAX, MEAN, MEAN_SQRT, POOLINGS, WEIGHTED
 
 OPTION_TYPES: Mapping[str, type] = {
     "file": str,
@@ -37,7 +37,8 @@ class ModelSpec:
 
     directory: absolute path. file: the ONNX file, relative to it. files: relative path -> sha256 in hex, for the ONNX
     file, its external data and tokenizer.json. sha256: of all that decides a vector, so equal means equal vectors.
-    max_tokens: what the model reads of a text, special tokens and prefix included. pooling: mean, cls, max or none.
+    max_tokens: what the model reads of a text, special tokens and prefix included. pooling: one of `POOLINGS`.
+    lowercase: texts are, before the tokenizer sees them.
     """
 
     directory: str
@@ -50,6 +51,7 @@ class ModelSpec:
     normalize: bool
     query_prefix: str
     passage_prefix: str
+    lowercase: bool = False
 
     def to_json(self) -> str:
         """Return the specification as JSON text that `from_json` reads back."""
@@ -83,6 +85,7 @@ class Layout:
     positions: int | None
     width: int | None
     unsupported: tuple[str, ...]
+    lowercase: bool = False
 
 
 def spec_of(layout: Layout, hashes: dict[str, str], *, dimensions: int, pooling: str) -> ModelSpec:
@@ -96,6 +99,7 @@ def spec_of(layout: Layout, hashes: dict[str, str], *, dimensions: int, pooling:
         "passage_prefix": layout.passage_prefix,
         "pooling": pooling,
         "query_prefix": layout.query_prefix,
+        **({"lowercase": True} if layout.lowercase else {}),
     }
     sha256 = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return ModelSpec(directory=str(layout.directory), sha256=sha256, **cast("dict[str, Any]", decisive))
@@ -190,7 +194,9 @@ def _configured(directory: Path, file: str) -> Layout:
     )
     tokenizer = _json(directory / "tokenizer_config.json")
     pooling = _json(directory / by_type.get("Pooling", "1_Pooling") / "config.json")
-    prompts = _object(_json(directory / "config_sentence_transformers.json").get("prompts"))
+    said_of_all = _json(directory / "config_sentence_transformers.json")
+    query_prefix, passage_prefix = _prompts(said_of_all)
+    _refuse(said_of_all, tokenizer, pooling, prompted=bool(query_prefix or passage_prefix))
     positions = _positions(model)
     lengths = (_whole(sentence.get("max_seq_length")), _whole(tokenizer.get("model_max_length")), positions)
     said = next((length for length in lengths if length is not None), DEFAULT_MAX_TOKENS)
@@ -200,11 +206,44 @@ def _configured(directory: Path, file: str) -> Layout:
         max_tokens=min(said, positions or said),
         pooling=_pooling(pooling),
         normalize="Normalize" in by_type or not modules,
-        query_prefix=str(prompts.get("query", "")),
-        passage_prefix=str(prompts.get("passage") or prompts.get("document") or ""),
+        query_prefix=query_prefix,
+        passage_prefix=passage_prefix,
         positions=positions,
         width=_whole(pooling.get("word_embedding_dimension")) or _whole(model.get("hidden_size")),
         unsupported=tuple(kind for kind, _ in modules if kind not in {"Transformer", "Pooling", "Normalize"}),
+        lowercase=sentence.get("do_lower_case") is True,
+    )
+
+
+def _prompts(config: Mapping[str, object]) -> tuple[str, str]:
+    """The prefixes of a query and of a passage; what has no prompt of its own gets the default one."""
+    prompts = _object(config.get("prompts"))
+    default = config.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise _unusable("default_prompt_name", default, "prompts has no prompt of that name", "Add the prompt")
+    other = prompts.get(str(default)) or ""
+    return str(prompts.get("query") or other), str(prompts.get("passage") or prompts.get("document") or other)
+
+
+def _refuse(
+    config: Mapping[str, object], tokenizer: Mapping[str, object], pooling: Mapping[str, object], *, prompted: bool
+) -> None:
+    """VS102 for settings that would change the vectors and are not followed."""
+    if config.get("truncate_dim") is not None:
+        raise _unusable("truncate_dim", config["truncate_dim"], "vectors are not cut off", "Export the model cut off")
+    if tokenizer.get("truncation_side", "right") != "right":
+        side = tokenizer["truncation_side"]
+        raise _unusable("truncation_side", side, "long texts lose their end, not their beginning", 'Set it to "right"')
+    if pooling.get("include_prompt") is False and prompted:
+        raise _unusable("include_prompt", False, "the prompt counts in pooling", "Take the prompts away")
+
+
+def _unusable(name: str, value: object, fact: str, hint: str) -> EngineError:
+    return EngineError(
+        f'model configuration "{name}" is not supported',
+        sqlstate=MODEL_UNUSABLE,
+        detail=f"{name} is {json.dumps(value)}: {fact}.",
+        hint=f"{hint}, or use an ONNX file that does all of it, or another model.",
     )
 
 
@@ -218,16 +257,24 @@ def _pooling(config: Mapping[str, object]) -> str | None:
     modes = {key for key, value in config.items() if key.startswith("pooling_mode_") and value is True}
     if isinstance(config.get("pooling_mode"), str):
         modes = {str(config["pooling_mode"])}
-    names = {"pooling_mode_mean_tokens": MEAN, "pooling_mode_cls_token": CLS, "pooling_mode_max_tokens": MAX}
+    names = {
+        "pooling_mode_mean_tokens": MEAN,
+        "pooling_mode_cls_token": CLS,
+        "pooling_mode_max_tokens": MAX,
+        "pooling_mode_lasttoken": LAST,
+        "pooling_mode_mean_sqrt_len_tokens": MEAN_SQRT,
+        "mean_sqrt_len_tokens": MEAN_SQRT,
+        "pooling_mode_weightedmean_tokens": WEIGHTED,
+    }
     known = {names.get(mode, mode) for mode in modes}
     if not known:
         return None
-    if len(known) > 1 or not known <= {MEAN, CLS, MAX}:
+    if len(known) > 1 or not known <= {MEAN, CLS, MAX, LAST, MEAN_SQRT, WEIGHTED}:
         raise EngineError(
             "pooling of the model is not supported",
             sqlstate=MODEL_UNUSABLE,
             detail=f"Its pooling configuration asks for {', '.join(sorted(known))}.",
-            hint="Use a model with mean, cls or max pooling, or an ONNX file that pools itself with "
+            hint="Use a model with one kind of pooling, or an ONNX file that pools itself with "
             """options => '{"pooling": "none"}'.""",
         )
     return known.pop()

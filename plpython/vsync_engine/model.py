@@ -92,6 +92,8 @@ class Model:
     def encode(self, texts: Sequence[str], kind: Kind) -> list[Encoded]:
         """Turn texts, with the prefix of their kind, into token ids, at most max_tokens each, in the order given."""
         prefix = self.spec.query_prefix if kind == "query" else self.spec.passage_prefix
+        if self.spec.lowercase:
+            prefix, texts = prefix.lower(), [text.lower() for text in texts]
         encoded: list[Encoded] = []
         for start in range(0, len(texts), _TOKENISED_TOGETHER):
             heed_cancel()

@@ -44,7 +44,7 @@ $$;
 comment on function vsync.register_model(name, text, jsonb) is
 'Registers an ONNX text embedder from a directory of the server in Hugging Face layout and returns its name. The files are
 hashed and a probe text is embedded; the same files again change nothing, other files make a new revision. Superusers only.
-Options: pooling (mean, cls, max, none), max_tokens, normalize, query_prefix, passage_prefix, file.
+Options: pooling (mean, cls, max, lasttoken, mean_sqrt_len, weightedmean, none), max_tokens, normalize, query_prefix, passage_prefix, file.
 Example: select vsync.register_model(''minilm'', ''file:///srv/models/minilm'')';
 
 create function vsync_internal.current_model(name name)

@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from vsync_engine.errors import EngineError
-from vsync_engine.model import ModelSpec, inspect
+from vsync_engine.model import Model, ModelSpec, inspect
+from vsync_engine.pooling import pool
 
 MakeModel = Callable[..., Path]
 
@@ -102,7 +104,7 @@ def test_positions_bound_max_tokens(make_model: MakeModel) -> None:
     [
         ({"poling": "cls"}, 'Did you mean "pooling"?'),
         ({"zzz": 1}, "Use one of"),
-        ({"pooling": "sum"}, "mean, cls, max, none"),
+        ({"pooling": "sum"}, "mean, cls, max"),
         ({"max_tokens": 0}, "from 1 to 131072"),
         ({"max_tokens": 131073}, "from 1 to 131072"),
         ({"max_tokens": "9"}, "whole number"),
@@ -157,7 +159,7 @@ def test_unusable_models(make_model: MakeModel, tiny_model_nan: Path) -> None:
     directory = make_model()
     write(directory, "1_Pooling/config.json", {"word_embedding_dimension": 9, "pooling_mode_mean_tokens": True})
     assert "dimensions" in refused(directory, "VS102").message
-    write(directory, "1_Pooling/config.json", {"pooling_mode_lasttoken": True})
+    write(directory, "1_Pooling/config.json", {"pooling_mode_lasttoken": True, "pooling_mode_cls_token": True})
     assert "pooling" in refused(directory, "VS102").message
     assert "pooled" in refused(make_model(), "VS102", pooling="none").message
     dense = make_model()
@@ -226,3 +228,77 @@ def test_external_data_missing(make_model: MakeModel) -> None:
     directory = make_model(external_data=True)
     (directory / "model.onnx_data").unlink()
     refused(directory, "VS104")
+
+
+def test_prompts_by_default_and_by_kind(make_model: MakeModel) -> None:
+    directory = make_model()
+    prompts = {"query": "ask: ", "all": "any: "}
+    write(directory, "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": "all"})
+    spec, _ = inspect(str(directory), {})
+    assert (spec.query_prefix, spec.passage_prefix) == ("ask: ", "any: ")
+    write(directory, "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": "none"})
+    assert "default_prompt_name" in refused(directory, "VS102").message
+
+
+def test_settings_that_are_not_followed_are_refused_by_name(make_model: MakeModel) -> None:
+    directory = make_model()
+    write(directory, "tokenizer_config.json", {"truncation_side": "left"})
+    assert "truncation_side" in refused(directory, "VS102").message
+    write(directory, "tokenizer_config.json", {})
+    write(directory, "config_sentence_transformers.json", {"truncate_dim": 4})
+    assert "truncate_dim" in refused(directory, "VS102").message
+    write(directory, "config_sentence_transformers.json", {"prompts": {"query": "q: "}})
+    write(directory, "1_Pooling/config.json", {"pooling_mode_mean_tokens": True, "include_prompt": False})
+    assert "include_prompt" in refused(directory, "VS102").message
+
+
+def test_a_git_lfs_pointer_is_called_one(make_model: MakeModel) -> None:
+    directory = make_model()
+    (directory / "model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    error = refused(directory, "VS102")
+    assert error.message == "model file is a Git LFS pointer"
+    assert "lfs pull" in error.hint
+
+
+def test_a_model_of_lowercase_texts_lowers_them(make_model: MakeModel) -> None:
+    directory = make_model()
+    write(directory, "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": True})
+    spec, _ = inspect(str(directory), {})
+    model = Model.load(spec, threads=1)
+    upper, lower = model.embed(["A Text", "a text"])
+    assert np.allclose(upper, lower)
+
+
+@pytest.mark.parametrize("padded", ["right", "left"])
+def test_pooling_is_that_of_sentence_transformers(padded: str) -> None:
+    hidden = np.random.default_rng(1).standard_normal((2, 4, 3)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], dtype=np.int64)
+    if padded == "left":
+        mask = mask[:, ::-1]
+    for row in range(2):
+        tokens = hidden[row][mask[row] > 0].astype(np.float64)
+        steps = np.arange(1, len(tokens) + 1)[:, None]
+        expected = {
+            "lasttoken": tokens[-1],
+            "mean_sqrt_len": tokens.sum(axis=0) / np.sqrt(len(tokens)),
+            "weightedmean": (tokens * steps).sum(axis=0) / steps.sum(),
+            "mean": tokens.mean(axis=0),
+            "max": tokens.max(axis=0),
+        }
+        for name, vector in expected.items():
+            assert np.allclose(pool(hidden, mask, name)[row], vector, atol=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("pooling_mode_lasttoken", "lasttoken"),
+        ("pooling_mode_weightedmean_tokens", "weightedmean"),
+        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"),
+    ],
+)
+def test_the_configured_pooling_is_used(make_model: MakeModel, flag: str, name: str) -> None:
+    directory = make_model()
+    write(directory, "1_Pooling/config.json", {"word_embedding_dimension": 8, flag: True})
+    spec, _ = inspect(str(directory), {})
+    assert spec.pooling == name
