@@ -3,6 +3,7 @@
 \ir 00_foundation/roles.sql
 \ir 00_foundation/errors.sql
 \ir 00_foundation/settings.sql
+\ir 00_foundation/locks.sql
 \ir 10_models/tables.sql
 \ir 10_models/python.sql
 \ir 10_models/outside.sql
@@ -132,6 +133,7 @@
 \ir 80_observe/doctor/21_serving.sql
 \ir 80_observe/doctor/22_locks.sql
 \ir 80_observe/doctor/23_sandbox.sql
+\ir 80_observe/doctor/24_own_locks.sql
 \ir 80_observe/doctor/engine.sql
 \ir 80_observe/doctor/doctor.sql
 \ir 90_access/replica_identity.sql

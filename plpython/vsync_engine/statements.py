@@ -17,6 +17,7 @@ BACK_OFF = Statement(
     "select vsync_internal.back_off($1, $2, pg_catalog.make_interval(secs => $3))",
     ("pg_catalog.int4", "pg_catalog.jsonb", "pg_catalog.float8"),
 )
+BEGIN_WORK = Statement("select vsync_internal.begin_work()")
 BUILD_INDEX = Statement("select vsync_internal.build_index($1)", ("pg_catalog.int4",))
 CLAIM = Statement(
     "select token, keys from vsync_internal.claim($1, $2, $3)",
@@ -27,6 +28,7 @@ COUNT_CHANGE = Statement(
 )
 DECIDE = Statement("select vsync_internal.decide($1, $2)", ("pg_catalog.int8[]", "pg_catalog.jsonb"))
 DUTIES = Statement("select * from vsync_internal.duties($1)", ("pg_catalog.name",))
+END_WORK = Statement("select vsync_internal.end_work()")
 EXCLUDED = Statement("select vsync_internal.excluded_keys($1, $2) as keys", ("pg_catalog.int4", "pg_catalog.text[]"))
 EXISTS = Statement("select name from vsync_internal.find_embedding($1)", ("pg_catalog.name",))
 EXPAND = Statement("select vsync_internal.expand($1)", ("pg_catalog.int4",))
@@ -44,9 +46,6 @@ JUDGE_PAGES = Statement(
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.int8[]", "pg_catalog.int4", "pg_catalog.int4"),
 )
 KNOW = Statement("select pg_catalog.set_config('vsync.known', 'yes', false)")
-LOCK = Statement(
-    "select pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
-)
 MODEL_SPEC = Statement("select vsync_internal.model_spec($1)", ("pg_catalog.int4",))
 OUTSTANDING = Statement("select vsync_internal.outstanding($1, $2)", ("pg_catalog.int8", "pg_catalog.name"))
 POSTPONE = Statement(
@@ -88,9 +87,6 @@ SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
 TIME_ZONE = Statement("select vsync_internal.time_zone()")
 TRY_AGAIN = Statement("select vsync_internal.try_again($1)", ("pg_catalog.name",))
 UNDECIDED = Statement("select * from vsync_internal.undecided($1)", ("pg_catalog.int4",))
-UNLOCK = Statement(
-    "select pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtext('vsync'), pg_catalog.hashtext('worker'))"
-)
 WAL_ADVANCE = Statement("select vsync_internal.wal_advance()")
 WAL_APPEND = Statement("select vsync_internal.wal_append($1, $2)", ("pg_catalog.int4", "pg_catalog.text"))
 WAL_BEGIN = Statement("select * from vsync_internal.wal_begin($1, $2)", ("pg_catalog.int8", "pg_catalog.int8"))

@@ -275,14 +275,15 @@ def _session(host: Host) -> Generator[None]:
     before = {name: value(host, statements.SHOW, name) for name in (*_SESSION, "search_path")}
     for name, setting in _SESSION.items():
         host.rows(statements.SET, name, setting)
-    host.rows(statements.LOCK)
     host.commit()
     try:
+        host.rows(statements.BEGIN_WORK)
+        host.commit()
         yield
     finally:
         try:
             host.rollback()
-            host.rows(statements.UNLOCK)
+            host.rows(statements.END_WORK)
             for name, setting in before.items():
                 host.rows(statements.SET, name, setting)
             host.commit()

@@ -28,7 +28,7 @@ begin
     perform vsync_internal.check_object(options, 'options');
     v_answer := vsync_internal.raise_if_error(vsync_internal.inspect_model(source, coalesce(options, '{}')));
     v_spec := v_answer -> 'spec';
-    perform pg_advisory_xact_lock(hashtext('vsync model'), hashtext(register_model.name));
+    perform vsync_internal.lock_row('model', register_model.name);
     select * into v_last from vsync_internal.models as m
     where m.name = register_model.name order by m.revision desc limit 1;
     if v_last.sha256 = v_spec ->> 'sha256' and v_last.spec = v_spec then

@@ -106,7 +106,7 @@ declare
     v_slot name := vsync_internal.slot_name();
     v_lsn pg_lsn;
 begin
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('wal')) then
+    if not vsync_internal.try_lock_table('wal') then
         return false;
     end if;
     v_fault := vsync_internal.slot_fault();
@@ -185,7 +185,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('wal')) or exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
+    if not vsync_internal.try_lock_table('wal') or exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
         return false;
     end if;
     begin

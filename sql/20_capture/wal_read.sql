@@ -8,7 +8,7 @@ declare
     v_from pg_lsn;
     v_upto pg_lsn;
 begin
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('wal')) or vsync_internal.slot_fault() is not null then
+    if not vsync_internal.try_lock_table('wal') or vsync_internal.slot_fault() is not null then
         return;
     end if;
     select greatest(w.read_lsn, '0/0'::pg_lsn + seen) into v_from from vsync_internal.wal_state as w;
@@ -185,7 +185,7 @@ as $$
 declare
     v_read pg_lsn;
 begin
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('wal')) or vsync_internal.slot_fault() is not null then
+    if not vsync_internal.try_lock_table('wal') or vsync_internal.slot_fault() is not null then
         return false;
     end if;
     select w.read_lsn into v_read from vsync_internal.wal_state as w;

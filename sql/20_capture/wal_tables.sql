@@ -161,7 +161,7 @@ declare
     v_table record;
     v_count int := 0;
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('publication'));
+    perform vsync_internal.lock_table('publication');
     if not exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
         if exists (select from vsync_internal.wal_state) then
             perform vsync_internal.wal_drop();

@@ -136,7 +136,7 @@ begin
     if not found then
         return;
     end if;
-    perform pg_advisory_xact_lock(hashtext('vsync reserve'), v_version.id);
+    perform vsync_internal.lock_row('reserve', v_version.id::text);
     v_busy := array(
         select u.h from unnest(hashes) as u (h)
         where u.h in (select o.h from vsync_internal.leases as l, unnest(l.hashes) as o (h)

@@ -18,7 +18,7 @@ begin
     if not exists (select from vsync_internal.log as l where l.slot <> v_current) then
         return 0;
     end if;
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
+    if not vsync_internal.try_lock_table('fold') then
         return 0;
     end if;
     select f.snapshot into v_folded from vsync_internal.fold_state as f;

@@ -41,7 +41,7 @@ begin
         return 0;
     end;
     -- marks are locked before progress everywhere, so the cursor is read without a lock and moved only if nobody set it back meanwhile
-    if not pg_try_advisory_xact_lock(hashtext('vsync backfill'), version_id) then
+    if not vsync_internal.try_lock_row('backfill', version_id::text) then
         return 0;
     end if;
     select * into v_progress from vsync_internal.progress as p where p.version_id = backfill.version_id and p.phase <> 'done';

@@ -5,7 +5,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not vsync_internal.is_restored() and not vsync_internal.is_promoted() or not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then
+    if not vsync_internal.is_restored() and not vsync_internal.is_promoted() or not vsync_internal.try_lock_table('fold') then
         return false;
     end if;
     if not vsync_internal.is_restored() then
@@ -39,6 +39,7 @@ begin
         join pg_attribute as a on a.attrelid = e.root and a.attname = k.k ->> 'column'))
     from vsync_internal.embeddings as e where e.name = v.embedding and vsync_internal.is_down(v.id);
     perform vsync_internal.put_missing(v) from vsync_internal.versions as v where vsync_internal.is_down(v.id);
+    perform vsync_internal.add_version_locks(v.id) from vsync_internal.versions as v where v.state <> 'dropped';
     -- what was attached since the restore was not followed
     perform vsync_internal.install_triggers(c.id, c.relation) from vsync_internal.captures as c
     where exists (select from pg_class as r where r.oid = c.relation);
@@ -94,26 +95,13 @@ $$;
 comment on function vsync_internal.duties(name) is 'what there is to do, a row a live version; what has no due mark, backfill or index to build costs three index probes.
 falls_due_in: seconds until something of it is due by time alone, null where nothing will be';
 
-create function vsync_internal.workers()
-returns bigint
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    select count(*) from pg_locks as k
-    where k.locktype = 'advisory' and k.granted and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-        and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295)
-$$;
-comment on function vsync_internal.workers() is 'the number of sessions at work in this database';
-
 create function vsync_internal.notice_missing_worker(embedding name)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if vsync_internal.workers() > 0 then
+    if vsync_internal.count_workers() > 0 then
         return false;
     end if;
     raise notice using

@@ -59,6 +59,19 @@ $$;
 comment on function vsync_internal.wants_index(vsync_internal.versions) is
 'true once the first backlog is worked off: later changes do not put it off';
 
+create function vsync_internal.is_being_indexed(version_id int)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from vsync_internal.index_builds as b
+        where b.version_id = is_being_indexed.version_id and b.pid <> pg_backend_pid()
+            and vsync_internal.is_alive(b.pid, b.backend_start, b.role))
+$$;
+comment on function vsync_internal.is_being_indexed(int) is 'whether another session builds a version''s index beside the old one';
+
 create function vsync_internal.build_index(version_id int)
 returns boolean
 language plpgsql
@@ -68,7 +81,7 @@ as $$
 declare
     v_version vsync_internal.versions;
 begin
-    if not pg_try_advisory_xact_lock(hashtext('vsync index'), version_id) then
+    if not vsync_internal.try_lock_row('index', version_id::text) or vsync_internal.is_being_indexed(version_id) then
         return false;
     end if;
     select * into v_version from vsync_internal.versions as v where v.id = version_id;

@@ -37,7 +37,7 @@ begin
         (vsync_internal.index_ddl(v_version, v_next, true), v_version.index ->> 'type' <> 'none'),
         (format('select vsync_internal.swap_index(%s, %L)', v_version.id, v_version.index), true),
         (format('drop index concurrently if exists vsync_data.%I', v_old), to_regclass(format('vsync_data.%I', v_version.data || '_ann')) is not null),
-        (format('select pg_catalog.pg_advisory_unlock(pg_catalog.hashtext(''vsync index''), %s)', v_version.id), true)) as s (statement, is_due)
+        (format('select vsync_internal.release_index(%s)', v_version.id), true)) as s (statement, is_due)
     where s.is_due;
 end
 $$;
@@ -50,19 +50,35 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- waiting would hold a snapshot that the other build waits for
-    if not pg_try_advisory_lock(hashtext('vsync index'), version_id) then
+    if not vsync_internal.try_lock_row('index', version_id::text) or vsync_internal.is_being_indexed(version_id) then
         raise exception using
             errcode = 'VS405',
             message = 'the index is being built already',
-            detail = format('Session %s is at it.', (
-                select string_agg(k.pid::text, ', ') from pg_locks as k where k.locktype = 'advisory' and k.granted and k.objid::bigint = version_id
-                and k.classid::bigint = (hashtext('vsync index')::bigint & 4294967295))),
+            detail = format('Session %s is at it.', coalesce((
+                select string_agg(distinct h.pid::text, ', ') from vsync_internal.lock_holders as h
+                where h.kind = 'index' and h.name = version_id::text and h.pid <> pg_backend_pid()), 'of a worker')),
             hint = 'select * from pg_stat_progress_create_index';
     end if;
+    insert into vsync_internal.index_builds
+    select hold_index.version_id, a.pid, a.backend_start, a.usesysid from pg_stat_activity as a where a.pid = pg_backend_pid()
+    on conflict on constraint index_builds_pkey do update
+    set pid = excluded.pid, backend_start = excluded.backend_start, role = excluded.role;
     return true;
 end
 $$;
 comment on function vsync_internal.hold_index(int) is 'keeps workers and other sessions from building a version''s index until this session lets go of it';
+
+create function vsync_internal.release_index(version_id int)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from vsync_internal.index_builds as b where b.version_id = release_index.version_id and b.pid = pg_backend_pid();
+    return found;
+end
+$$;
+comment on function vsync_internal.release_index(int) is 'lets go of what hold_index() took; a session that ends does so too';
 
 create function vsync_internal.swap_index(version_id int, index jsonb)
 returns boolean

@@ -125,7 +125,7 @@ begin
         return false;
     end if;
     -- two grants on one object at a time are an error
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
+    perform vsync_internal.lock_table('grants');
     execute format('grant usage on schema vsync, vsync_internal, vsync_data to %I', owner);
     execute format('grant execute on function vsync_internal.admit(text, name), vsync.text_change(text, text) to %I', owner);
     return true;
@@ -144,7 +144,7 @@ begin
         or exists (select from vsync_internal.embeddings as e where vsync_internal.owner_of(e.name) = let_readers_end.owner) then
         return false;
     end if;
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('grants'));
+    perform vsync_internal.lock_table('grants');
     execute format('revoke usage on schema vsync, vsync_internal, vsync_data from %I', owner);
     execute format('revoke execute on function vsync_internal.admit(text, name), vsync.text_change(text, text) from %I', owner);
     return true;

@@ -129,7 +129,7 @@ declare
     v_figures jsonb;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('activate a version of "%s"', embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_version := vsync_internal.find_version(embedding, version);
     if v_version.id = (vsync_internal.serving_version(embedding)).id then
         raise notice 'version % of "%" is active already', version, embedding;
@@ -190,7 +190,7 @@ declare
     v_broken text;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('roll "%s" back', embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_target := vsync_internal.rollback_target(embedding);
     if v_target is null then
         raise exception using

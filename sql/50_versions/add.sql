@@ -38,7 +38,7 @@ begin
     perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
     perform vsync_internal.check_options(options, '{index}', 'options');
     -- one at a time: the next number
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     if model is null then
         select * into v_model from vsync_internal.models as m where m.id = v_base.model_id;
     else

@@ -90,7 +90,7 @@ begin
     capture := vsync_internal.check_capture(capture);
     v_valid := vsync_internal.check_embedding_options(options) and vsync_internal.check_index(index);
     -- serialises creations of one name; the loser then sees the winner's row
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
+    perform vsync_internal.lock_row('embedding', name);
     if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then
         if if_not_exists then
             raise notice 'embedding "%" already exists, skipping', name;

@@ -73,7 +73,7 @@ declare
     v_ids int[];
     v_locked boolean;
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(name));
+    perform vsync_internal.lock_row('embedding', name);
     if if_exists and not exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) then
         raise notice 'embedding "%" does not exist, skipping', name;
         return null;
@@ -94,7 +94,7 @@ begin
                 execute format('lock table %s in access exclusive mode', v_relation);
             end loop;
             -- a fold that has seen the embedding adds its marks before they are deleted here
-            perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+            perform vsync_internal.lock_table('fold');
             v_locked := true;
             perform from vsync_internal.pages as p where p.version_id = any (v_ids) for update nowait;
             exit;

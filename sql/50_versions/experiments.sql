@@ -128,7 +128,7 @@ declare
     v_id bigint;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('experiment with "%s"', v_embedding.name));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(start_experiment.embedding));
+    perform vsync_internal.lock_row('embedding', start_experiment.embedding);
     v_running := vsync_internal.running_experiment(v_embedding.name);
     v_champion := vsync_internal.serving_version(v_embedding.name);
     v_challenger := vsync_internal.find_version(start_experiment.embedding, start_experiment.version);

@@ -27,7 +27,7 @@ declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('experiment with "%s"', v_embedding.name));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     return vsync_internal.end_experiment(v_embedding.name);
 end
 $$;

@@ -32,7 +32,7 @@ declare
         select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1);
 begin
     -- a fold that has seen the version adds its marks before they are deleted here
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+    perform vsync_internal.lock_table('fold');
     if (vsync_internal.running_experiment(version.embedding)).challenger = version.version then
         perform vsync_internal.end_experiment(version.embedding);
     end if;
@@ -74,7 +74,7 @@ declare
     v_version vsync_internal.versions;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('drop a version of "%s"', embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_version := vsync_internal.find_version(embedding, version);
     if v_version.id = (vsync_internal.serving_version(embedding)).id then
         raise exception using
@@ -108,7 +108,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('fold'));
+    perform vsync_internal.lock_table('fold');
     update vsync_internal.versions as v set following = false where v.id = version.id;
     update vsync_internal.dependencies as d set feed_id = null where d.version_id = version.id;
     perform vsync_internal.forget(array[version.id]);
@@ -158,7 +158,7 @@ declare
     v_target int;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('end the rollback window of "%s"', embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_target := vsync_internal.rollback_target(embedding);
     return v_target is not null and vsync_internal.unfollow(vsync_internal.find_version(embedding, v_target));
 end
@@ -185,7 +185,7 @@ declare
     v_version vsync_internal.versions;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('pause or resume a version of "%s"', embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_version := vsync_internal.find_version(embedding, version);
     if paused then
         update vsync_internal.versions as v set paused = true where v.id = v_version.id;
@@ -235,7 +235,7 @@ begin
     end if;
     if v_ends > clock_timestamp() or not version.following and vsync_internal.is_seen(version)
         or (vsync_internal.running_experiment(version.embedding)).challenger = version.version
-        or not pg_try_advisory_xact_lock(hashtext('vsync embedding'), hashtext(version.embedding)) then
+        or not vsync_internal.try_lock_row('embedding', version.embedding) then
         return false;
     end if;
     -- it may have been rolled back to before the lock was ours

@@ -77,7 +77,7 @@ declare
     v_relations regclass[];
     v_relation regclass;
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(embedding));
+    perform vsync_internal.lock_row('embedding', embedding);
     v_embedding := vsync_internal.find_embedding(embedding);
     perform vsync_internal.require_owner(v_embedding.owner, format('change the capture of "%s"', embedding));
     if v_embedding.capture = capture then

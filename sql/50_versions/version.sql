@@ -95,6 +95,7 @@ begin
     values (embedding, version, vsync_internal.label(embedding, model_id), model_id, document, v_keys, chunk, v_index, state, v_data)
     returning id into v_id;
     insert into vsync_internal.progress (version_id) values (v_id);
+    perform vsync_internal.add_version_locks(v_id);
     perform vsync_internal.put_dependencies(v_id, analysis);
     perform vsync_internal.record_names(v_id);
     perform vsync_internal.store_document(v_id);

@@ -36,7 +36,7 @@ begin
                 coalesce(quote_literal(action), 'null')),
             hint = 'See \df+ vsync.create_rule for an example.';
     end if;
-    perform pg_advisory_xact_lock(hashtext('vsync rule'), hashtext(name));
+    perform vsync_internal.lock_row('rule', name);
     if exists (select from vsync_internal.rules as r where r.name = create_rule.name) then
         raise exception using
             errcode = 'VS301',
@@ -115,7 +115,7 @@ as $$
 declare
     v_rule vsync_internal.rules;
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync rule'), hashtext(name));
+    perform vsync_internal.lock_row('rule', name);
     v_rule := vsync_internal.find_rule(name);
     if enabled = v_rule.enabled and v_rule.broken is null then
         return v_rule.revision;
@@ -159,10 +159,10 @@ as $$
 declare
     v_rule vsync_internal.rules;
 begin
-    perform pg_advisory_xact_lock(hashtext('vsync rule'), hashtext(name));
+    perform vsync_internal.lock_row('rule', name);
     v_rule := vsync_internal.find_rule(name);
     perform vsync_internal.require_owner((vsync_internal.find_embedding(v_rule.embedding)).owner, format('drop rules of "%s"', v_rule.embedding));
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(v_rule.embedding));
+    perform vsync_internal.lock_row('embedding', v_rule.embedding);
     delete from vsync_internal.rules as r where r.id = v_rule.id;
     v_rule.revision := v_rule.revision + 1;
     perform vsync_internal.keep_revision(v_rule, 'drop');

@@ -161,7 +161,7 @@ declare
 begin
     if decisions @? '$[*] ? (@.verdict == "hold")' then
         -- one at a time: two workers with pages of one transaction make one hold
-        perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('holds'));
+        perform vsync_internal.lock_table('holds');
         select coalesce(jsonb_object_agg(concat(h.page, ' ', h.rule_id), jsonb_build_object('id', (h.hold).id, 'state', (h.hold).state)), '{}') into v_holds
         from (select w.page, w.rule_id, vsync_internal.hold_of(p, w.rule_id, w.revision) as hold
             from (select distinct u.page, d.rule_id, d.revision from jsonb_to_recordset(decisions) as d (pages bigint[], verdict text, rule_id int, revision int), unnest(d.pages) as u (page)

@@ -165,7 +165,7 @@ declare
     v_count bigint;
 begin
     -- what is being decided on takes this lock, and its marks and pages come with the hold
-    if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('holds')) then
+    if not vsync_internal.try_lock_table('holds') then
         return 0;
     end if;
     delete from vsync_internal.holds as h

@@ -20,7 +20,7 @@ as $$
 #variable_conflict use_column
 begin
     -- until the transaction ends, which writes down what they say: a rule that changes meanwhile looks at it again
-    perform pg_advisory_xact_lock_shared(hashtext('vsync'), hashtext('rules'));
+    perform vsync_internal.lock_table('rules', 'row exclusive');
     return query
     select r.id, r.name, r.revision, r.stage, r.action, r.params, r.priority, r.relation::oid, r.columns, r.expression is not null,
         extract(epoch from (now() + coalesce(r.params ->> 'for', r.params ->> 'every')::interval) - now())::float8

@@ -84,7 +84,7 @@ declare
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('change rules of "%s"', rule.embedding));
     -- versions are added under the same lock: each of them is proved against every rule
-    perform pg_advisory_xact_lock(hashtext('vsync embedding'), hashtext(rule.embedding));
+    perform vsync_internal.lock_row('embedding', rule.embedding);
     if rule.valid_from >= rule.valid_until then
         raise exception using
             errcode = 'VS001',

@@ -40,7 +40,7 @@ declare
     v_count bigint;
 begin
     -- who asked the rules as they were has written down by then what they said
-    perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));
+    perform vsync_internal.lock_table('rules', 'share row exclusive');
     v_generation := nextval('vsync_internal.generation');
     update vsync_internal.rule_turns as t set generation = v_generation where t.generation is null;
     get diagnostics v_count = row_count;
@@ -66,7 +66,7 @@ declare
 begin
     update vsync_internal.rules as r set in_force = vsync_internal.is_in_force(r)
     where r.id in (select w.id from vsync_internal.rules as w where w.in_force <> vsync_internal.is_in_force(w) order by w.id for update skip locked);
-    if exists (select from vsync_internal.rule_turns) and pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('turns')) then
+    if exists (select from vsync_internal.rule_turns) and vsync_internal.try_lock_table('turns') then
         -- all lines are drawn before anything is freed: then each document is decided on once, however many rules changed
         if exists (select from vsync_internal.rule_turns as t where t.generation is null) then
             return vsync_internal.begin_turns();

@@ -13,9 +13,7 @@ as $$
         left join vsync_internal.wal_state as w on w.one
         left join pg_replication_slots as s on s.slot_name = vsync_internal.slot_name()),
     working as (
-        select exists (select from pg_locks as k where k.locktype = 'advisory' and k.granted
-            and k.database = (select d.oid from pg_database as d where d.datname = current_database())
-            and k.classid::bigint = (hashtext('vsync')::bigint & 4294967295) and k.objid::bigint = (hashtext('worker')::bigint & 4294967295)) as running)
+        select vsync_internal.count_workers() > 0 as running)
     select f.relation, f.capture,
         array(select distinct v.embedding from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id
             where d.feed_id = any (f.ids) and v.state <> 'dropped' order by 1),

@@ -16,7 +16,7 @@ as $$
         coalesce((select sum(coalesce(cardinality(p.keys), 1)) from vsync_internal.pages as p where p.version_id = v.id), 0),
         (select count(*) from vsync_internal.leases as l where l.version_id = v.id),
         u.rows, u.age,
-        vsync_internal.workers(),
+        vsync_internal.count_workers(),
         v.label,
         count(m.key) filter (where m.attempts = 0 and m.due_at = m.held_until)
     from vsync_internal.versions as v

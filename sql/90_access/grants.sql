@@ -46,6 +46,7 @@ begin
             -- vsync_internal, 00_foundation
             ('vsync_internal', 'vsync_reader', '{check_object, check_options, did_you_mean, notice_long_name, raise_if_error, require_primary,
                 setting, vector_schema}'),
+            ('vsync_internal', 'vsync_operator', '{begin_work, end_work}'),
             ('vsync_internal', 'vsync_admin', '{configure, require_owner, require_superuser}'),
             -- vsync_internal, 10_models
             ('vsync_internal', 'vsync_reader', '{current_model, embed_clean}'),

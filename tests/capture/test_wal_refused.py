@@ -148,7 +148,7 @@ def test_a_slot_in_use_is_dropped_by_the_next_worker(table: Connection, connect:
     declare(table, "found")
     table.execute("call vsync.work()")
     other = connect(autocommit=False)
-    other.execute("select pg_advisory_xact_lock(hashtext('vsync'), hashtext('wal'))")
+    other.execute("select vsync_internal.lock_table('wal')")
     table.execute("select vsync.drop_embedding('found')")
     assert slot(table) is not None
     assert "wal slot" in {name for (name,) in run(table, "select name from vsync.doctor() where level = 'warning'")}

@@ -11,7 +11,7 @@ from chaos.rest import assert_at_rest
 from fix_cluster import Connect, Connection
 from races.steps import put, scalar, stored
 
-WORKERS = "select count(*) from pg_locks where locktype = 'advisory' and pid = %s"
+WORKERS = "select count(*) from vsync_internal.workers where pid = %s"
 
 
 def fill(s: Connection, body: str) -> None:

@@ -18,7 +18,7 @@ from vsync_admin import cluster as clusters
 from vsync_admin.cluster import Cluster
 
 FAULTS = ("worker", "worker", "writer", "server", "postmaster", "immediate")
-WORKING = "select exists (select from pg_locks where locktype = 'advisory' and mode = 'ShareLock')"
+WORKING = "select vsync_internal.count_workers() > 0"
 KILLED = "was terminated by signal 9"
 
 

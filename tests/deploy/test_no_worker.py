@@ -13,7 +13,7 @@ from versions.rollout import add_version, work
 
 PENDING = "select pending, oldest_pending_age >= '0' from vsync.stat_embeddings order by version"
 WORKERS = "select level, detail from vsync.doctor() where name = 'workers'"
-PRESENCE = "select pg_advisory_lock_shared(hashtext('vsync'), hashtext('worker'))"
+PRESENCE = "select vsync_internal.begin_work()"
 
 
 @pytest.fixture

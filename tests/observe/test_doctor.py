@@ -129,7 +129,7 @@ def test_work_without_a_worker_is_found(shop: Connection, connect: Callable[...,
     shop.execute("update shop.products set title = 'x' where id = 1")
     shop.execute("select vsync_internal.fold()")
     assert findings(shop)["workers"] == ("warning", "call vsync.work(), or run: vsync worker")
-    connect().execute("select pg_advisory_lock_shared(hashtext('vsync'), hashtext('worker'))")
+    connect().execute("select vsync_internal.begin_work()")
     assert "workers" not in findings(shop)
 
 

@@ -105,7 +105,7 @@ def test_failures_are_counted_as_retrying_then_parked(shop: Connection) -> None:
 def test_running_workers_are_counted(shop: Connection, connect: Callable[..., Connection]) -> None:
     assert queue(shop, "workers") == (0,)
     worker = connect()
-    worker.execute("select pg_advisory_lock_shared(hashtext('vsync'), hashtext('worker'))")
+    worker.execute("select vsync_internal.begin_work()")
     assert queue(shop, "workers") == (1,)
 
 

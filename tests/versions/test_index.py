@@ -152,7 +152,7 @@ def test_a_rebuild_with_other_options_serves_and_follows_all_the_while(
     assert value(db, "select index ->> 'm' from vsync.versions") == "8"
     assert "m='8'" in value(db, _DEFINITION)
     assert indexes(db) == ["catalog_v1_ann"]
-    assert value(db, "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == 0
+    assert value(db, "select count(*) from vsync_internal.index_builds") == 0
     assert_clean(db, 1)
 
 

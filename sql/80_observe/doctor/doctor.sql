@@ -30,6 +30,7 @@ begin
             ('serving', 'vsync_internal.doctor_21_serving'),
             ('locks', 'vsync_internal.doctor_22_locks'),
             ('sandbox', 'vsync_internal.doctor_23_sandbox'),
+            ('own locks', 'vsync_internal.doctor_24_own_locks'),
             ('engine', 'vsync_internal.doctor_engine()')) as c (name, findings)
     loop
         begin

@@ -30,7 +30,7 @@ INDEXES = (
         "a worker builds beside a build",
         _INDEX + "test_one_build_at_a_time",
         "build_index",
-        "not pg_try_advisory_xact_lock(hashtext('vsync index'), version_id)",
+        "not vsync_internal.try_lock_row('index', version_id::text) or vsync_internal.is_being_indexed(version_id)",
         "false",
     ),
     Mutation(

@@ -209,7 +209,7 @@ LOG = (
         "fold() without its lock",
         LOG_RACES + "test_two_folders_do_not_fold_at_once",
         "fold",
-        "if not pg_try_advisory_xact_lock(hashtext('vsync'), hashtext('fold')) then",
+        "if not vsync_internal.try_lock_table('fold') then",
         "if false then",
     ),
     Mutation(

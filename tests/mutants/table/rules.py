@@ -45,7 +45,7 @@ RULES = (
         "rules: nobody waits for those who asked the old ones",
         _JOINING + "test_a_rule_waits_for_those_who_asked_it_as_it_was",
         "begin_turns",
-        "perform pg_advisory_xact_lock(hashtext('vsync'), hashtext('rules'));",
+        "perform vsync_internal.lock_table('rules', 'share row exclusive');",
         "",
     ),
     Mutation(
