@@ -14,7 +14,8 @@ import orjson
 from vsync_engine import __version__, model, models, statements
 from vsync_engine.errors import EngineError
 from vsync_engine.host import HostError, PlpyHost, value
-from vsync_engine.layout import ModelSpec
+from vsync_engine.layout import ModelSpec, read_layout
+from vsync_engine.pooling import NONE
 
 
 @cache
@@ -28,11 +29,13 @@ def version() -> str:
 
 
 def inspect_model(source: str, options: str) -> str:
-    """Return {"spec", "probe"} of a model directory, or {"error"}."""
+    """Return {"spec", "probe", "assumed"} of a model directory, or {"error"}; assumed: the pooling nobody spoke of."""
 
     def answer() -> dict[str, Any]:
-        spec, probe = model.inspect(source, orjson.loads(options))
-        return {"spec": orjson.loads(spec.to_json()), "probe": probe}
+        given = orjson.loads(options)
+        spec, probe = model.inspect(source, given)
+        said = spec.pooling == NONE or read_layout(source, given).pooling is not None
+        return {"spec": orjson.loads(spec.to_json()), "probe": probe, "assumed": None if said else spec.pooling}
 
     return _answer(answer)
 

@@ -16,6 +16,7 @@ from vsync_engine.errors import INVALID_ARGUMENT, MODEL_FILE_MISSING, MODEL_UNUS
 from vsync_engine.pooling import CLS, LAST, MAX, MEAN, MEAN_SQRT, POOLINGS, WEIGHTED
 
 OPTION_TYPES: Mapping[str, type] = {
+    "dimensions": int,
     "file": str,
     "max_tokens": int,
     "normalize": bool,
@@ -38,7 +39,8 @@ class ModelSpec:
     directory: absolute path. file: the ONNX file, relative to it. files: relative path -> sha256 in hex, for the ONNX
     file, its external data and tokenizer.json. sha256: of all that decides a vector, so equal means equal vectors.
     max_tokens: what the model reads of a text, special tokens and prefix included. pooling: one of `POOLINGS`.
-    lowercase: texts are, before the tokenizer sees them.
+    lowercase: texts are, before the tokenizer sees them. width: dimensions of the model's own vectors where only the
+    first `dimensions` of them are kept (Matryoshka), else None.
     """
 
     directory: str
@@ -52,6 +54,7 @@ class ModelSpec:
     query_prefix: str
     passage_prefix: str
     lowercase: bool = False
+    width: int | None = None
 
     def to_json(self) -> str:
         """Return the specification as JSON text that `from_json` reads back."""
@@ -72,6 +75,7 @@ class Layout:
     """What a directory and the options say before the model was run. None: not said.
 
     positions: the longest input the configuration knows of. width: dimensions of a token's vector by the configuration.
+    dimensions: how many of the vector's dimensions are kept.
     unsupported: names of sentence-transformers modules that vsync does not run.
     """
 
@@ -86,10 +90,19 @@ class Layout:
     width: int | None
     unsupported: tuple[str, ...]
     lowercase: bool = False
+    dimensions: int | None = None
 
 
-def spec_of(layout: Layout, hashes: dict[str, str], *, dimensions: int, pooling: str) -> ModelSpec:
-    """Make the specification of a layout whose files hash to `hashes` and whose output has been seen."""
+def spec_of(layout: Layout, hashes: dict[str, str], *, width: int, pooling: str) -> ModelSpec:
+    """Make the specification of a layout whose files hash to `hashes` and whose output has been seen to be so wide."""
+    dimensions = layout.dimensions or width
+    if dimensions > width:
+        raise EngineError(
+            "model has fewer dimensions",
+            sqlstate=INVALID_ARGUMENT,
+            detail=f"{dimensions} are to be kept; its output has {width}.",
+            hint=f"Use at most {width}.",
+        )
     decisive = {
         "dimensions": dimensions,
         "file": layout.file,
@@ -100,6 +113,7 @@ def spec_of(layout: Layout, hashes: dict[str, str], *, dimensions: int, pooling:
         "pooling": pooling,
         "query_prefix": layout.query_prefix,
         **({"lowercase": True} if layout.lowercase else {}),
+        **({"width": width} if dimensions < width else {}),
     }
     sha256 = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return ModelSpec(directory=str(layout.directory), sha256=sha256, **cast("dict[str, Any]", decisive))
@@ -135,6 +149,8 @@ def check_options(options: Mapping[str, object]) -> None:
             raise _bad_option(key, value, _JSON_TYPES[wanted])
     if options.get("pooling", MEAN) not in POOLINGS:
         raise _bad_option("pooling", options["pooling"], f"one of {', '.join(POOLINGS)}")
+    if cast("int", options.get("dimensions", 1)) < 1:
+        raise _bad_option("dimensions", options["dimensions"], "at least 1")
     if not 1 <= cast("int", options.get("max_tokens", 1)) <= _MOST_TOKENS:
         raise _bad_option("max_tokens", options["max_tokens"], f"from 1 to {_MOST_TOKENS}")
     if "file" in options and not files.is_inside(cast("str", options["file"])):
@@ -212,6 +228,7 @@ def _configured(directory: Path, file: str) -> Layout:
         width=_whole(pooling.get("word_embedding_dimension")) or _whole(model.get("hidden_size")),
         unsupported=tuple(kind for kind, _ in modules if kind not in {"Transformer", "Pooling", "Normalize"}),
         lowercase=sentence.get("do_lower_case") is True,
+        dimensions=_whole(said_of_all.get("truncate_dim")),
     )
 
 
@@ -229,8 +246,8 @@ def _refuse(
     config: Mapping[str, object], tokenizer: Mapping[str, object], pooling: Mapping[str, object], *, prompted: bool
 ) -> None:
     """VS102 for settings that would change the vectors and are not followed."""
-    if config.get("truncate_dim") is not None:
-        raise _unusable("truncate_dim", config["truncate_dim"], "vectors are not cut off", "Export the model cut off")
+    if config.get("truncate_dim") is not None and _whole(config["truncate_dim"]) is None:
+        raise _unusable("truncate_dim", config["truncate_dim"], "it is no number of dimensions", "Set it to one")
     if tokenizer.get("truncation_side", "right") != "right":
         side = tokenizer["truncation_side"]
         raise _unusable("truncation_side", side, "long texts lose their end, not their beginning", 'Set it to "right"')

@@ -126,11 +126,12 @@ class Model:
             ids[row, : len(text.ids)] = text.ids
             mask[row, : len(text.ids)] = 1
         vectors = pool(self._network.infer(ids, mask), mask, self.spec.pooling)
-        if vectors.shape[1] != self.spec.dimensions:
+        width = self.spec.width or self.spec.dimensions
+        if vectors.shape[1] != width:
             raise EngineError(
                 "model answers with another number of dimensions",
                 sqlstate=MODEL_UNUSABLE,
-                detail=f"Its vectors have {vectors.shape[1]} dimensions, registered were {self.spec.dimensions}.",
+                detail=f"Its vectors have {vectors.shape[1]} dimensions, registered were {width}.",
                 hint="Register the directory again.",
             )
         if not np.isfinite(vectors).all():
@@ -140,7 +141,8 @@ class Model:
                 detail=f"{int((~np.isfinite(vectors).all(axis=1)).sum())} of {len(batch)} texts are affected.",
                 hint="Try the texts one at a time with vsync.embed to find the one it fails on.",
             )
-        return normalised(vectors) if self.spec.normalize else vectors
+        kept = vectors[:, : self.spec.dimensions]
+        return normalised(kept) if self.spec.normalize else np.ascontiguousarray(kept)
 
     def embed(
         self, texts: Sequence[str], kind: Kind = "passage", token_budget: int = DEFAULT_TOKEN_BUDGET
@@ -183,8 +185,8 @@ def inspect(source: str, options: Mapping[str, object], *, threads: int = 0) -> 
     if network.length is not None:
         layout = replace(layout, max_tokens=min(layout.max_tokens, network.length))
     tokenizer = _tokenizer(contents[TOKENIZER])
-    dimensions = _dimensions(layout, network, tokenizer)
-    model = Model(spec_of(layout, hashes, dimensions=dimensions, pooling=pooling), network, tokenizer)
+    width = _width(layout, network, tokenizer)
+    model = Model(spec_of(layout, hashes, width=width, pooling=pooling), network, tokenizer)
     return model.spec, _probe(model)
 
 
@@ -251,7 +253,7 @@ def _beginning(text: str, max_tokens: int) -> str:
     return text[: cut if cut > 0 else limit]
 
 
-def _dimensions(layout: Layout, network: Network, tokenizer: tokenizers.Tokenizer) -> int:
+def _width(layout: Layout, network: Network, tokenizer: tokenizers.Tokenizer) -> int:
     ids = np.array([tokenizer.encode(PROBE).ids[: layout.max_tokens]], dtype=np.int64)
     mask = np.ones_like(ids)
     if network.length is not None:

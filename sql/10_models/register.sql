@@ -28,6 +28,11 @@ begin
     perform vsync_internal.check_object(options, 'options');
     v_answer := vsync_internal.raise_if_error(vsync_internal.inspect_model(source, coalesce(options, '{}')));
     v_spec := v_answer -> 'spec';
+    if v_answer ->> 'assumed' is not null then
+        raise notice 'pooling "%" is assumed for model "%"', v_answer ->> 'assumed', register_model.name
+            using detail = 'The directory does not say how the vectors of tokens become one vector: 1_Pooling/config.json is missing.',
+            hint = 'Look the pooling up in the model''s documentation and pass it, for example options => ''{"pooling": "cls"}''.';
+    end if;
     perform vsync_internal.lock_row('model', register_model.name);
     select * into v_last from vsync_internal.models as m
     where m.name = register_model.name order by m.revision desc limit 1;
@@ -44,7 +49,8 @@ $$;
 comment on function vsync.register_model(name, text, jsonb) is
 'Registers an ONNX text embedder from a directory of the server in Hugging Face layout and returns its name. The files are
 hashed and a probe text is embedded; the same files again change nothing, other files make a new revision. Superusers only.
-Options: pooling (mean, cls, max, lasttoken, mean_sqrt_len, weightedmean, none), max_tokens, normalize, query_prefix, passage_prefix, file.
+Options: pooling (mean, cls, max, lasttoken, mean_sqrt_len, weightedmean, none), max_tokens, normalize, query_prefix, passage_prefix, file,
+dimensions: how many of each vector are kept, of a model trained for that (Matryoshka).
 Example: select vsync.register_model(''minilm'', ''file:///srv/models/minilm'')';
 
 create function vsync_internal.current_model(name name)

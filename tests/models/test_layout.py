@@ -245,11 +245,27 @@ def test_settings_that_are_not_followed_are_refused_by_name(make_model: MakeMode
     write(directory, "tokenizer_config.json", {"truncation_side": "left"})
     assert "truncation_side" in refused(directory, "VS102").message
     write(directory, "tokenizer_config.json", {})
-    write(directory, "config_sentence_transformers.json", {"truncate_dim": 4})
+    write(directory, "config_sentence_transformers.json", {"truncate_dim": "four"})
     assert "truncate_dim" in refused(directory, "VS102").message
     write(directory, "config_sentence_transformers.json", {"prompts": {"query": "q: "}})
     write(directory, "1_Pooling/config.json", {"pooling_mode_mean_tokens": True, "include_prompt": False})
     assert "include_prompt" in refused(directory, "VS102").message
+
+
+def test_the_first_dimensions_are_kept_and_scaled_again(make_model: MakeModel) -> None:
+    directory = make_model()
+    whole = np.array(inspect(str(directory), {})[1])
+    expected = whole[:3] / np.linalg.norm(whole[:3])
+    given, probe = inspect(str(directory), {"dimensions": 3})
+    assert (given.dimensions, given.width) == (3, len(whole))
+    np.testing.assert_allclose(probe, expected, atol=1e-6)
+    write(directory, "config_sentence_transformers.json", {"truncate_dim": 3})
+    configured, probe = inspect(str(directory), {})
+    assert configured.sha256 == given.sha256
+    np.testing.assert_allclose(probe, expected, atol=1e-6)
+    assert inspect(str(directory), {"dimensions": len(whole)})[0].width is None
+    assert refused(directory, "VS001", dimensions=len(whole) + 1).hint == f"Use at most {len(whole)}."
+    refused(directory, "VS001", dimensions=0)
 
 
 def test_a_git_lfs_pointer_is_called_one(make_model: MakeModel) -> None:

@@ -259,3 +259,16 @@ def test_a_name_that_was_cut_is_said(shop: Connection, tiny_model: Path) -> None
     shop.execute("select vsync.create_embedding(%s, %s, %s)", (long, DOCUMENT, long))
     shop.execute("select vsync.create_rule(%s, %s, 'true', 'skip')", (long, long))
     assert [notice for notice in said if "63 bytes" in notice] == [f'the name "{long[:63]}" has 63 bytes'] * 3
+
+
+def test_pooling_that_is_assumed_is_said(db: Connection, make_model: Callable[..., Path]) -> None:
+    said: list[str] = []
+    db.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    directory = make_model()
+    register(db, directory, "configured")
+    assert said == []
+    shutil.rmtree(directory / "1_Pooling")
+    register(db, directory, "bare")
+    assert said == ['pooling "mean" is assumed for model "bare"']
+    db.execute("select vsync.register_model('chosen', %s, '{\"pooling\": \"cls\"}')", (f"file://{directory}",))
+    assert len(said) == 1
