@@ -23,6 +23,7 @@
 \ir 20_capture/wal_tables.sql
 \ir 20_capture/wal_filter.sql
 \ir 20_capture/wal_read.sql
+\ir 20_capture/own_ddl.sql
 \ir 20_capture/capture.sql
 \ir 20_capture/capture_rules.sql
 \ir 30_queue/tables.sql

@@ -18,7 +18,7 @@ from vsync_admin.errors import CommandError
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = '\\echo Use "create extension vsync cascade" to load this file. \\quit\n'
 # What the event triggers look at, which only a superuser makes; nobody else may put a setting of ours on a function.
-_OWN_DDL = b"set \"vsync.own_ddl\" = 'on'\n"
+_OWN_DDL = b"set \"vsync.own_ddl\" = 'off'\n"
 _ENTRY = re.compile(r"\\ir\s+(?P<path>\S+)\s*$")
 
 

@@ -4,7 +4,13 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select array(select t.relid from pg_partition_tree(relation) as t union select relation order by 1)
+    -- by the catalog alone: pg_partition_tree() waits for whoever has locked a partition
+    with recursive member as (
+        select members.relation as oid
+        union all
+        select i.inhrelid::regclass from member as m join pg_inherits as i on i.inhparent = m.oid
+        join pg_class as c on c.oid = i.inhrelid and c.relispartition)
+    select array(select m.oid from member as m order by 1)
 $$;
 comment on function vsync_internal.members(regclass) is 'a relation and its partitions of every level';
 
@@ -12,13 +18,14 @@ create function vsync_internal.install_triggers(capture_id int, relation regclas
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_member regclass;
     v_event text;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     -- DML aimed at a partition fires no statement trigger of its parent
     foreach v_member in array vsync_internal.members(relation) loop
         for v_event in
@@ -49,11 +56,12 @@ create function vsync_internal.drop_triggers(relation regclass)
 returns regclass
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_event text;
 begin
+    perform vsync_internal.begin_own_ddl();
     foreach v_event in array array['insert', 'update', 'delete', 'truncate'] loop
         execute format('drop trigger if exists %I on %s', 'vsync_' || v_event, relation);
     end loop;
@@ -113,12 +121,13 @@ create function vsync_internal.sync_capture(relation regclass)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_feeds vsync_internal.feeds[];
     v_id int;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.sync_feeds(relation);
     perform vsync_internal.sync_publication();
     select array_agg(f order by f.id) into v_feeds from vsync_internal.feeds as f
@@ -126,8 +135,8 @@ begin
     if v_feeds is null then
         delete from vsync_internal.captures as c where c.relation = sync_capture.relation returning c.id into v_id;
         if v_id is not null then
-            perform vsync_internal.drop_triggers(m.relation) from (select t.relid from pg_partition_tree(sync_capture.relation) as t
-                union select c.oid from pg_class as c where c.oid = sync_capture.relation order by 1) as m (relation);
+            perform vsync_internal.drop_triggers(c.oid)
+            from unnest(vsync_internal.members(sync_capture.relation)) as m (relation) join pg_class as c on c.oid = m.relation;
             execute format('drop function if exists vsync_data.%I() cascade', 'capture_' || v_id);
         end if;
         return v_id;

@@ -27,12 +27,13 @@ create function vsync_internal.sync_rules(embedding name)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_relation regclass;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     for v_relation in
         select distinct f.relation
         from vsync_internal.versions as v

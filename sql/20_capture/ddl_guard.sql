@@ -23,7 +23,7 @@ create function vsync_internal.follow_partitions()
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_capture record;
@@ -31,6 +31,7 @@ declare
     v_left regclass;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.follow_wal();
     for v_capture in
         select c.id, c.relation, c.members from vsync_internal.captures as c join pg_class as r on r.oid = c.relation and r.relkind = 'p'
@@ -58,12 +59,13 @@ create function vsync_internal.follow_schema(root regclass)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_view record;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     for v_view in
         select distinct c.oid::regclass as view, n.nspname, e.name
         from vsync_internal.embeddings as e
@@ -96,18 +98,18 @@ declare
     v_version_id int;
 begin
     -- during a restore the tables, functions and triggers come one by one
-    if to_regclass('vsync_internal.captures') is null or current_setting('vsync.own_ddl', true) = 'on' then
+    if to_regclass('vsync_internal.captures') is null or vsync_internal.is_own_ddl() then
         return;
     end if;
-    perform vsync_internal.follow_partitions();
+    perform vsync_internal.attempt('select vsync_internal.follow_partitions()');
     for v_capture in select c.* from vsync_internal.captures as c where tg_tag = 'DROP TRIGGER' loop
         exit when vsync_internal.is_restored();
-        if vsync_internal.install_triggers(v_capture.id, v_capture.relation) > 0 then
+        if vsync_internal.attempt(format('select vsync_internal.install_triggers(%s, %L)', v_capture.id, v_capture.relation::oid)) > 0 then
             -- what happened since is unknown
             perform vsync_internal.review(v_capture.relation, 'R');
         end if;
     end loop;
-    perform vsync_internal.follow_schema(e.root) from (
+    perform vsync_internal.attempt(format('select vsync_internal.follow_schema(%L)', e.root::oid)) from (
         select distinct e.root from pg_event_trigger_ddl_commands() as d join vsync_internal.embeddings as e on e.root = d.objid
         where d.classid = 'pg_class'::regclass and not vsync_internal.is_restored()) as e;
     for v_relation in
@@ -124,7 +126,7 @@ begin
             perform vsync_internal.try_reanalyse(v_version_id);
         end loop;
         -- what rules read may have another name now: the writer's trigger function must not name it
-        perform vsync_internal.sync_capture(v_relation) where exists (
+        perform vsync_internal.attempt(format('select vsync_internal.sync_capture(%L)', v_relation::oid)) where exists (
             select from vsync_internal.feeds as f, lateral vsync_internal.wanted_columns(f) as w
             where f.relation = v_relation and (f.columns, f.images) is distinct from (w.columns, w.images));
         -- a whole row reads differently when a column comes, goes, or changes its name or type
@@ -135,10 +137,11 @@ begin
         where d.command_tag in ('CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE') order by 1
     loop
         exit when vsync_internal.is_restored();
-        perform vsync_internal.follow_definition(v_version_id);
+        perform vsync_internal.attempt(format('select vsync_internal.follow_definition(%s)::int', v_version_id));
     end loop;
-    perform vsync_internal.watch_captures(array(
-        select distinct d.objid::regclass from pg_event_trigger_ddl_commands() as d where d.classid = 'pg_class'::regclass)) where tg_tag in ('ALTER TABLE', 'CREATE TABLE');
+    perform vsync_internal.attempt(format('select vsync_internal.watch_captures(%L::oid[]::regclass[])', array(
+        select distinct d.objid from pg_event_trigger_ddl_commands() as d where d.classid = 'pg_class'::regclass)))
+    where tg_tag in ('ALTER TABLE', 'CREATE TABLE');
 end
 $$;
 comment on function vsync_internal.follow_ddl() is
@@ -151,10 +154,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if to_regclass('vsync_internal.progress') is null or current_setting('vsync.own_ddl', true) = 'on' then
+    if to_regclass('vsync_internal.progress') is null or vsync_internal.is_own_ddl() then
         return;
     end if;
-    perform vsync_internal.take_down(l.id, l.reason) from (
+    perform vsync_internal.attempt(format('select vsync_internal.take_down(%s, %L)::int', l.id, l.reason)) from (
         select v.id, format('%s is gone', case
             when to_regclass(format('vsync_data.%I', v.data)) is null then format('the vector table vsync_data.%I', v.data)
             else 'a table, column or function that the document reads' end) as reason
@@ -165,13 +168,13 @@ begin
     update vsync_internal.dependencies as d set feed_id = null
     where d.feed_id is not null and vsync_internal.is_down(d.version_id) and vsync_internal.root_is_gone(d.version_id);
     -- a trigger function that names a column which is gone would stop every writer
-    perform vsync_internal.sync_capture(f.relation)
+    perform vsync_internal.attempt(format('select vsync_internal.sync_capture(%L)', f.relation::oid))
     from (select distinct f.relation from vsync_internal.feeds as f join pg_class as c on c.oid = f.relation
         where not exists (select from vsync_internal.dependencies as d where d.feed_id = f.id)
             or exists (select from unnest(f.columns) as u (name) where not exists (
                 select from pg_attribute as a where a.attrelid = f.relation and a.attname = u.name and not a.attisdropped))
         order by 1) as f;
-    perform vsync_internal.follow_partitions();
+    perform vsync_internal.attempt('select vsync_internal.follow_partitions()');
 end
 $$;
 comment on function vsync_internal.notice_drop() is 'takes down versions whose table, document or vectors were dropped; follows dropped partitions';

@@ -28,7 +28,7 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set lock_timeout = '100ms'
 as $$
 declare
@@ -37,6 +37,7 @@ declare
     v_again boolean;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     if vsync_internal.is_restored() then
         return 0;
     end if;

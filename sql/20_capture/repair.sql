@@ -3,7 +3,7 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
@@ -11,6 +11,7 @@ declare
     v_trigger record;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.require_owner(v_embedding.owner, format('repair the capture of "%s"', embedding));
     -- what was renamed meanwhile has other names in the triggers
     perform vsync_internal.reanalyse(v.id) from vsync_internal.versions as v join vsync_internal.progress as p on p.version_id = v.id

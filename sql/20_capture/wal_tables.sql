@@ -155,12 +155,13 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_table record;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.lock_table('publication');
     if not exists (select from vsync_internal.feeds as f where f.capture = 'wal') then
         if exists (select from vsync_internal.wal_state) then
@@ -207,13 +208,14 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_table record;
     v_leaf regclass;
     v_now regclass[];
 begin
+    perform vsync_internal.begin_own_ddl();
     if not exists (select from vsync_internal.feeds as f where f.capture = 'wal') or vsync_internal.is_restored() then
         return 0;
     end if;

@@ -84,12 +84,13 @@ create function vsync_internal.swap_index(version_id int, index jsonb)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_version vsync_internal.versions := (select v from vsync_internal.versions as v where v.id = version_id);
     v_next name := v_version.data || '_ann_next';
 begin
+    perform vsync_internal.begin_own_ddl();
     if index ->> 'type' <> 'none'
         and not exists (select from pg_index as i where i.indexrelid = to_regclass(format('vsync_data.%I', v_next)) and i.indisvalid) then
         raise exception using

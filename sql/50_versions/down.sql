@@ -71,7 +71,7 @@ create function vsync_internal.give(statements text[], owner name)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_statement text;
@@ -81,6 +81,7 @@ declare
         and not exists (select from pg_roles as r where r.rolname = vsync_internal.installer() and r.rolsuper);
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     foreach v_statement in array statements loop
         execute v_statement;
     end loop;
@@ -114,7 +115,7 @@ create function vsync_internal.put_policy(version vsync_internal.versions)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
@@ -124,6 +125,7 @@ declare
     v_visible text := format('vsync_data.%I', version.data || '_visible');
     v_types text := vsync_internal.key_list(version.keys, '%3$s');
 begin
+    perform vsync_internal.begin_own_ddl();
     if to_regclass(format('vsync_data.%I', version.data)) is null then
         return false;
     end if;
@@ -158,12 +160,13 @@ create function vsync_internal.put_missing(version vsync_internal.versions)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
     v_name text := vsync_internal.name_of(v_root);
 begin
+    perform vsync_internal.begin_own_ddl();
     -- the root by name and number: another table of its name is not looked at; a type that cannot be compared leaves deletes to the resume
     execute format('create or replace function vsync_data.%I(keys text[], ticket text) returns text[] %s set timezone = ''UTC'' as %L', version.data || '_missing',
         vsync_internal.reader_pins(), format(
@@ -183,7 +186,7 @@ create function vsync_internal.take_down(version_id int, reason text, release bo
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
@@ -191,6 +194,7 @@ declare
     v_reader regprocedure;
     v_relation regclass;
 begin
+    perform vsync_internal.begin_own_ddl();
     update vsync_internal.progress as p set broken = reason, resume_at = null, resume_failures = 0 where p.version_id = take_down.version_id;
     update vsync_internal.dependencies as d set feed_id = null
     where d.version_id = take_down.version_id and (d.number > 0 or vsync_internal.root_is_gone(take_down.version_id));

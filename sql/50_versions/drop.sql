@@ -17,12 +17,13 @@ create function vsync_internal.drop_objects(version vsync_internal.versions)
 returns name
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
     v_reader regprocedure;
 begin
+    perform vsync_internal.begin_own_ddl();
     execute format('drop table if exists vsync_data.%I, vsync_data.%I', version.data, vsync_internal.counter_name(version));
     for v_reader in
         select p.oid::regprocedure from pg_proc as p, (
@@ -62,7 +63,7 @@ returns name
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_embedding vsync_internal.embeddings;
@@ -73,6 +74,7 @@ declare
     v_ids int[];
     v_locked boolean;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.lock_row('embedding', name);
     if if_exists and not exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) then
         raise notice 'embedding "%" does not exist, skipping', name;

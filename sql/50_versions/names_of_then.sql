@@ -39,7 +39,7 @@ create function vsync_internal.create_document(version vsync_internal.versions)
 returns regclass
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_there text[];
@@ -47,6 +47,7 @@ declare
     v_statement text;
     v_view text := format('vsync_data.%I', version.data || '_document');
 begin
+    perform vsync_internal.begin_own_ddl();
     select coalesce(array_agg(r.there order by r.place, r.there), '{}'), coalesce(array_agg(r.back order by r.place desc, r.back), '{}')
     into v_there, v_back from vsync_internal.renames(version.stored) as r;
     foreach v_statement in array v_there loop

@@ -49,7 +49,7 @@ create function vsync_internal.rekey(embedding name, keys jsonb)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set timezone = 'UTC' set extra_float_digits = 1 set bytea_output = 'hex'
 as $$
 declare
@@ -61,6 +61,7 @@ declare
     v_columns text;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     for v_version in select * from vsync_internal.versions as v where v.embedding = rekey.embedding and v.state <> 'dropped' order by v.version loop
         execute format('drop function if exists vsync_data.%I(%s)', v_version.data || '_excluded', vsync_internal.key_list(v_version.keys, '%3$s'));
         v_keys := (select jsonb_agg(o.k || jsonb_build_object('type', n.k -> 'type', 'builtin', n.k -> 'builtin', 'collation', n.k -> 'collation') order by o.i)

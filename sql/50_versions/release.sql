@@ -78,13 +78,14 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 as $$
 declare
     v_version vsync_internal.versions;
     v_ids int[];
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.check_release(relation, session_user);
     v_ids := array(
         select distinct d.version_id from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'

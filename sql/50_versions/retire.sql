@@ -25,12 +25,13 @@ create function vsync_internal.remove_version(version vsync_internal.versions)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_relations regclass[] := array(
         select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1);
 begin
+    perform vsync_internal.begin_own_ddl();
     -- a fold that has seen the version adds its marks before they are deleted here
     perform vsync_internal.lock_table('fold');
     if (vsync_internal.running_experiment(version.embedding)).challenger = version.version then

@@ -69,7 +69,7 @@ returns name
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_embedding vsync_internal.embeddings;
@@ -77,6 +77,7 @@ declare
     v_relations regclass[];
     v_relation regclass;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform vsync_internal.lock_row('embedding', embedding);
     v_embedding := vsync_internal.find_embedding(embedding);
     perform vsync_internal.require_owner(v_embedding.owner, format('change the capture of "%s"', embedding));

@@ -45,12 +45,13 @@ create function vsync_internal.take_from_stage(stage name, data name)
 returns regclass
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_owner oid := (select r.oid from pg_roles as r where r.rolname = vsync_internal.stage_owner(stage));
     v_move text;
 begin
+    perform vsync_internal.begin_own_ddl();
     if not exists (select from pg_class as c where c.relnamespace = to_regnamespace(quote_ident(stage)) and c.relkind = 'v'
         and c.relname = data || '_document' and c.relowner = v_owner) then
         raise exception using

@@ -2,7 +2,7 @@ create function vsync_internal.sweep(embedding name)
 returns int
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_left vsync_internal.versions;
@@ -11,6 +11,7 @@ declare
     v_empty boolean;
     v_count int := 0;
 begin
+    perform vsync_internal.begin_own_ddl();
     for v_left.data in
         select c.relname from pg_class as c
         where c.relnamespace = 'vsync_data'::regnamespace and c.relkind = 'r'

@@ -66,7 +66,7 @@ create function vsync_internal.put_up(version_id int, stage name default null)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 set client_min_messages = 'warning' -- of what is not there to be dropped nobody is told
 set lock_timeout = '1s'
 as $$
@@ -80,6 +80,7 @@ declare
     v_relation regclass;
     v_before oid[] := array(select distinct d.relation::oid from vsync_internal.dependencies as d where d.version_id = put_up.version_id);
 begin
+    perform vsync_internal.begin_own_ddl();
     if not vsync_internal.is_down(version_id) then
         return false;
     end if;

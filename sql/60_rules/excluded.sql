@@ -95,7 +95,7 @@ create function vsync_internal.sync_excluded(embedding name)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_hides boolean := vsync_internal.excluding(embedding) <> '{}';
@@ -103,6 +103,7 @@ declare
         select from vsync_internal.versions as v join pg_proc as p on p.proname = v.data || '_excluded' and p.pronamespace = 'vsync_data'::regnamespace
         where v.embedding = sync_excluded.embedding and v.state <> 'dropped');
 begin
+    perform vsync_internal.begin_own_ddl();
     if v_hid and not v_hides then
         perform vsync_internal.replace_view(embedding);
     end if;

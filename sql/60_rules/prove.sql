@@ -74,7 +74,7 @@ returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
-set "vsync.own_ddl" = 'on'
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_state text;
@@ -82,6 +82,7 @@ declare
     v_catalog jsonb;
     v_function text;
 begin
+    perform vsync_internal.begin_own_ddl();
     perform set_config('timezone', vsync_internal.time_zone(), true);
     begin
         perform from vsync_internal.call_judge(version.data, vsync_internal.judge_query(version, array[rule.id]), '[]', vsync_internal.ticket(version.data));
