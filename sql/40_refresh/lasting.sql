@@ -45,7 +45,7 @@ begin
     end loop;
     for v_lock in
         select m.part[1]::bigint as classid, m.part[2]::bigint as objid, m.part[3] = '1' as is_one, m.part[4] = 'ShareLock' as is_shared
-        from unnest(before) as b (line), regexp_match(b.line, '^lock \((\d+),(\d+),(\d+),(\w+)\)$') as m (part)
+        from unnest(before) as b (line), regexp_match(b.line, '^lock [(]([0-9]+),([0-9]+),([0-9]+),([A-Za-z]+)[)]$') as m (part)
         where m.part is not null and b.line <> all (vsync_internal.lasting())
     loop
         if not (case

@@ -7,7 +7,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if key ~ '^\s*[{"]|^(0|-?[1-9][0-9]*)$' then
+    if key ~ '^[[:space:]]*[{"]|^(0|-?[1-9][0-9]*)$' then
         return key::jsonb;
     end if;
     return to_jsonb(key);

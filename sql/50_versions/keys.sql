@@ -15,7 +15,7 @@ as $$
             || ')::pg_catalog.text' end
     from (
         select c, format('case when %1$s is distinct from null then pg_catalog.format(''%%s'', %1$s) end', c) as c_text, builtin,
-            builtin and type ~ '(\[\]|^json|^jsonb|vector)$' as nested, i -- as jsonb it would not read as its own text
+            builtin and type ~ '([[][]]|^json|^jsonb|vector)$' as nested, i -- as jsonb it would not read as its own text
         from (
             select format('%s.%I', alias, k ->> name_as) as c, (k ->> 'builtin')::boolean as builtin, k ->> 'type' as type, i
             from jsonb_array_elements(keys) with ordinality as e (k, i)) as n) as s

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shop import Connection, open_shop, refused, rows, value
+from shop import Connection, open_shop, refused, rows, run, value
 
 MakeRole = Callable[..., str]
 Connect = Callable[..., Connection]
@@ -43,7 +43,7 @@ def test_a_view_called_like_a_lost_document_is_nobodys(hostile: Connection, db: 
         hostile.execute("create view vsync_data.su_emb_v1_document as select id, shop.spy() as content from shop.t2")
     # should it ever get there
     db.execute("create view vsync_data.su_emb_v1_document as select id, shop.spy() as content from shop.t2")
-    db.execute(f"alter view vsync_data.su_emb_v1_document owner to {hostile.info.user}")
+    run(db, f"alter view vsync_data.su_emb_v1_document owner to {hostile.info.user}")
     assert value(db, "select owner from vsync.embeddings") == "postgres"
     for call in ("refresh('su_emb')", "repair_embedding('su_emb')", "drop_embedding('su_emb')"):
         refused_or_nothing(hostile, f"select vsync.{call}")
@@ -96,7 +96,7 @@ def test_who_may_not_see_a_row_does_not_see_its_vectors_while_it_is_broken(
     reader = make_role("vsync_reader")
     hostile.execute("insert into shop.t2 select i, 'b' || i from generate_series(2, 5) as i")
     db.execute("call vsync.work()")
-    hostile.execute(f"grant select on shop.t2 to {reader}")
+    run(hostile, f"grant select on shop.t2 to {reader}")
     hostile.execute("alter table shop.t2 enable row level security")
     hostile.execute("create policy low on shop.t2 for select using (id <= 2)")
     seen = "select key ->> 'id' from vsync.search('su_emb', 'b') order by 1"
@@ -104,6 +104,6 @@ def test_who_may_not_see_a_row_does_not_see_its_vectors_while_it_is_broken(
     assert rows(session, seen) == [("1",), ("2",)]
     hostile.execute("alter table shop.t2 drop column body cascade")
     assert rows(session, seen) == [("1",), ("2",)]
-    hostile.execute(f"revoke select on shop.t2 from {reader}")
+    run(hostile, f"revoke select on shop.t2 from {reader}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         rows(session, seen)

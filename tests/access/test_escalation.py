@@ -25,7 +25,7 @@ def shop(db: Connection, connect: Connect, owner: str, tiny_model: Path) -> Conn
     mallory = connect(user=owner)
     plant_spy(mallory, owner, "vsync_sandbox", "postgres")
     # what vsync creates is safe even from who may replace it: no role but the installer is given this
-    db.execute(f"grant create on schema vsync_data to {owner}")
+    run(db, f"grant create on schema vsync_data to {owner}")
     return mallory
 
 
@@ -35,10 +35,11 @@ def test_a_replaced_render_function_runs_as_its_owner_or_not_at_all(
 ) -> None:
     declare(shop)
     db.execute("call vsync.work()")
-    shop.execute(
+    run(
+        shop,
         "create or replace function vsync_data.catalog_v1_render(keys text[], ticket text) "
         f"returns table (key text, content text, further jsonb) language plpgsql volatile security {rights} as $$ "
-        "begin perform shop.spy('render'); return query select k, 'forged', null::jsonb from unnest($1) as k; end $$"
+        "begin perform shop.spy('render'); return query select k, 'forged', null::jsonb from unnest($1) as k; end $$",
     )
     shop.execute("update shop.products set title = 'x'")
     db.execute("call vsync.work()")
@@ -128,7 +129,7 @@ def test_casts_of_the_owners_key_type_are_never_called(shop: Connection, db: Con
                 f"create cast (shop.mood as {target}) with function shop.cast_{target}(shop.mood) as assignment"
             )
     shop.execute("insert into shop.moods values ('glad', 'a'), ('sad', 'b')")
-    declare(shop, "moody", "select id, title as content from shop.moods")
+    declare(shop, "moody", "select id, title || repeat('', 1 / length(title)) as content from shop.moods")
     db.execute("call vsync.work()")
     shop.execute("update shop.moods set title = title || 'x'; delete from shop.moods where id = 'sad'")
     db.execute("call vsync.work()")
@@ -136,8 +137,7 @@ def test_casts_of_the_owners_key_type_are_never_called(shop: Connection, db: Con
     db.execute("select vsync.refresh('moody', '\"glad\"')")
     db.execute("select * from vsync.explain_row('moody', '\"glad\"')")
     shop.execute("revoke all on shop.moods from public")
-    shop.execute("update shop.moods set title = 'y'")
-    db.execute("alter table shop.moods force row level security; alter table shop.moods enable row level security")
+    shop.execute("update shop.moods set title = ''")
     db.execute("call vsync.work()")
     assert value(db, "select key from vsync.failures") == {"id": "glad"}
     assert spied(db) == set()
@@ -343,8 +343,8 @@ def test_what_is_called_like_a_dropped_vector_table_is_not_read_with_the_install
     old.execute("select 1")
     shop.execute("select vsync.drop_version('catalog', 2)")
     trap = "select 0 as chunk, false as truncated from (select shop.spy('view') as n) as t where n"
-    shop.execute(f"create view shop.catalog_v2 as {trap}")
-    db.execute(f"revoke create on schema vsync_data from {owner}")
+    run(shop, f"create view shop.catalog_v2 as {trap}")
+    run(db, f"revoke create on schema vsync_data from {owner}")
     for statement in (
         f"create view vsync_data.catalog_v2 as {trap}",
         f"create materialized view vsync_data.catalog_v2 as {trap} with no data",

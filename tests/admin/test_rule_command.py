@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.test_commands import answer, vsync
-from docs.test_examples import psql
+from docs.test_examples import environment, psql
 from shop import Connection, declare, open_shop, rows, run, value
 from vsync_admin import rule_files
 from vsync_admin.rule_files import Rule
@@ -83,7 +83,7 @@ def test_export_is_what_apply_and_psql_read(dsn: str, shop: Connection, tmp_path
     for name in ("drafts", "night", "b/l'ack"):
         shop.execute("select vsync.drop_rule(%s)", (name,))
     scripts = [path.read_text() for path in sorted(tmp_path.glob("*.sql"))]
-    assert psql(dsn, "\n".join(scripts)).returncode == 0
+    psql("\n".join(scripts), environment(dsn))
     assert rows(shop, _RULES) == before
 
 

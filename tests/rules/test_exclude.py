@@ -301,10 +301,11 @@ def test_a_replaced_function_runs_as_its_owner_or_not_at_all(
     work(db)
     exclude(session, "first", "doc.id = 1")
     plant_spy(session, owner, "vsync_sandbox", "postgres")
-    db.execute(f"grant create on schema vsync_data to {owner}")  # which vsync gives to nobody
-    session.execute(
+    run(db, f"grant create on schema vsync_data to {owner}")  # which vsync gives to nobody
+    run(
+        session,
         "create or replace function vsync_data.catalog_v1_excluded(int) returns boolean language plpgsql volatile "
-        f"security {rights} as $$ begin perform shop.spy(''); return true; end $$"
+        f"security {rights} as $$ begin perform shop.spy(''); return true; end $$",
     )
     for query in ("select key from vsync.search('catalog', 'x', 10)", "select id from shop.catalog"):
         if rights == "definer":

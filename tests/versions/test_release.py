@@ -174,7 +174,7 @@ def test_who_may(db: Connection, connect: Connect, make_role: MakeRole, notes: D
     for call in ("release_table('notes')", "resume_table('notes')"):
         refused(lambda call=call: other.execute(f"select vsync.{call}"), "VS002")
     owner = make_role("vsync_reader")
-    db.execute(f"alter table notes owner to {owner}; grant create on schema public to {owner}")
+    run(db, f"alter table notes owner to {owner}; grant create on schema public to {owner}")
     session = connect(user=owner)
     run(session, f"begin; {RELEASE}; alter table notes alter column id type bigint; commit")
     assert state(db) == "active"
