@@ -151,7 +151,7 @@ def test_only_the_installer_answers_for_the_engine(
     dsn = managed.rpartition(" user=")[0] + f" user={author}"
     told = vsync(dsn, "embedding", "create", "found", "--model", "tiny", "--document", SINGLE)
     assert told.returncode == 1
-    assert "VS002: only the role that installed vsync may do this" in told.stderr
+    assert "VS002: permission denied to create the objects of an embedding" in told.stderr
     with psycopg.connect(dsn, autocommit=True) as s:
         denied(s, "insert into vsync_internal.answers values ('key', '{}')")
         asked = refused(lambda: run(s, "select vsync_internal.check_document('select 1')"), "VS006")

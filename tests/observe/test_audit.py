@@ -153,6 +153,8 @@ def test_damage_is_found_exactly_and_repaired_with_nothing_to_spare(shop: Connec
     good = contents(shop)
     shop.execute("truncate vsync_internal.log")
     run(shop, statements)
+    # triggers that are enabled again have every document compared: here the audit alone has to see it
+    shop.execute("truncate vsync_internal.log")
     found_and_repaired(shop, found, texts)
     if "shop.products" not in statements:
         assert contents(shop) == good
@@ -229,8 +231,9 @@ def test_each_version_that_follows_changes_is_compared_with_its_own_model(
     assert rows(shop, found, True) == [(1, PRODUCTS, 1, 0, 0, 3, 0), (2, PRODUCTS, 0, 0, 0, 3, 0)]
     shop.execute("call vsync.work()")
     assert rows(shop, found, False) == [(1, *CLEAN), (2, *CLEAN)]
-    shop.execute("update vsync_internal.versions set following = false where version = 1")
-    assert rows(shop, found, False) == [(2, *CLEAN)]
+    shop.execute("update vsync_internal.versions set following = false")
+    # what is served is compared all the same
+    assert rows(shop, found, False) == [(1, *CLEAN)]
 
 
 def test_a_document_over_joins_is_compared_with_all_that_it_reads(db: Connection, tiny_model: Path) -> None:
@@ -335,6 +338,7 @@ def test_code_put_off_to_the_commit_never_runs(
         "vsync_data.catalog_v1_hashes(after_key text, max_keys int, ticket text) returns table (key text, hash bytea)"
     )
     body = "$$ begin insert into shop.trap values (1); return; end $$"
+    run(db, f"grant create on schema vsync_data to {owner}")  # which vsync gives to nobody
     run(mallory, f"create or replace function {head} language plpgsql security definer as {body}")
     for call in ("vsync.audit('catalog')", "vsync_internal.audit_page(1, null, 10, false)"):
         run(db, f"select * from {call}")

@@ -46,6 +46,7 @@ def test_nothing_is_found_where_all_is_well(shop: Connection) -> None:
         "serving",
         "locks",
         "sandbox",
+        "own locks",
         "engine",
     }
 

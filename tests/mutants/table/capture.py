@@ -89,13 +89,6 @@ CAPTURE = (
         "false",
     ),
     Mutation(
-        "a reader opens without a ticket to what is put off",
-        _TICKETS + "test_what_a_reader_defers_opens_no_other_owners_reader",
-        "admit",
-        _NO_TICKET,
-        "false",
-    ),
-    Mutation(
         "one ticket opens every reader",
         _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[render]",
         "ticket",

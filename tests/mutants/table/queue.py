@@ -257,7 +257,7 @@ LOG = (
     Mutation(
         "backfill before the capture has committed",
         LOG_RACES + "test_a_row_written_before_the_capture_commits_is_found_by_the_backfill",
-        "create_embedding(name,text,int,text,jsonb,jsonb,jsonb,jsonb)",
+        "create_embedding(name,text,int,text,jsonb,jsonb,jsonb,name)",
         "perform vsync_internal.sync_capture(d.relation)",
         "perform vsync_internal.backfill(v.id), vsync_internal.backfill(v.id) from vsync_internal.versions as v; "
         "update vsync_internal.progress set phase = 'done'; perform vsync_internal.sync_capture(d.relation)",
