@@ -5,6 +5,7 @@ returns int
 language plpgsql
 as $$
 declare
+    v_author pg_catalog.name := vsync_internal.require_author(embedding, current_user);
     v_plan pg_catalog.jsonb := vsync_internal.plan_version(embedding, model, document, chunk, options);
     v_version pg_catalog.int4 := (v_plan operator(pg_catalog.->>) 'version')::pg_catalog.int4;
     v_stage pg_catalog.name := vsync_internal.open_stage(current_user);
@@ -20,6 +21,29 @@ comment on function vsync.add_version(name, name, text, jsonb, jsonb) is
 'Adds a version beside the active one: its own table, index and backfill; every change reaches both. What is null is as in the active
 version; chunk => ''null'' (JSON) is one chunk a document; options: {"index": {…}} as in create_embedding. Returns its number; serve it with activate_version.
 Example: select vsync.add_version(''product_search'', model => ''bge-small'')';
+
+create function vsync_internal.require_author(embedding name, caller name)
+returns name
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('add a version to "%s"', embedding));
+    if caller <> v_embedding.owner then
+        raise exception using
+            errcode = 'VS002',
+            message = format('only "%s" itself may add a version to "%s"', v_embedding.owner, embedding),
+            detail = format('The document is tried when it is declared, and what its owner wrote would run with the rights of "%s".', caller),
+            hint = format('Connect as "%s".', v_embedding.owner);
+    end if;
+    return caller;
+end
+$$;
+comment on function vsync_internal.require_author(name, name) is
+'refuses to declare a document in the session of anybody but the owner, whose code runs there';
 
 create function vsync_internal.plan_version(embedding name, model name, document text, chunk jsonb, options jsonb)
 returns jsonb

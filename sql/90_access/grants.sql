@@ -70,7 +70,7 @@ begin
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
             check_readable, check_trigger_rights, notice_difference, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
             delta_ddl, delta_query, document_catalog,
-            drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, plan_warnings,
+            drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, require_author, plan_warnings,
             put_judgement, chosen, operator_schema, path_hint, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer,
             rollback_version, set_capture, start_experiment, stop_experiment, try_document}'),
             -- vsync_internal, 60_rules

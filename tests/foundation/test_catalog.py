@@ -1,6 +1,7 @@
 """Rules that every object of vsync follows, asked of the catalog."""
 
 import re
+from pathlib import Path
 
 from shop import Connection, rows, value
 
@@ -125,3 +126,13 @@ def test_the_workers_statements_name_everything_with_its_schema() -> None:
             assert set(re.findall(r"(?<![\w.])(\w+)\(", statement.sql)) <= {"extract"}, name
             assert set(re.findall(r"::(\w+)", statement.sql)) <= {"pg_catalog"}, name
             assert all(kind.startswith("pg_catalog.") for kind in statement.types), name
+
+
+def test_the_security_page_lists_every_function_with_the_installers_rights(db: Connection) -> None:
+    grantee = "case a.grantee when 0 then 'public' else a.grantee::regrole::text end"
+    granted = f"(select string_agg(distinct {grantee}, ' ') from aclexplode(proacl) as a where a.grantee <> proowner)"
+    found = rows(
+        db, f"select proname, coalesce({granted}, 'nobody') from pg_proc where prosecdef and pronamespace in {_OURS}"
+    )
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \| ([\w ]+) \| \S", page, re.M)) == set(found)

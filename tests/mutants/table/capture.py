@@ -6,14 +6,14 @@ _CAPTURE = "races/test_capture.py::"
 
 _TICKETS = "access/test_tickets.py::"
 
-_NO_TICKET = "(ticket = vsync_internal.ticket(data)) is not true"
+_NO_TICKET = "(ticket = vsync_internal.stamp(data)) is not true"
 
-_FAR = """from pg_catalog.unnest(%s) as u (key)) select distinct %s from (%s) as d',
+_FAR = """from pg_catalog.unnest(%s) as t (key)) as u) select distinct %s from (%s) as d',
         vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
 """
 
-_FAR_TOO = """from pg_catalog.unnest(%s) as u (key)
-        where u.key in (select f.%I::text from %s as f)) select distinct %s from (%s) as d',
+_FAR_TOO = """from pg_catalog.unnest(%s) as t (key)
+        where t.key in (select f.%I::text from %s as f)) as u) select distinct %s from (%s) as d',
         vsync_internal.key_values(dependency -> 'keys', 'u.key'), tuples,
         dependency #>> '{keys,0,column}', (dependency ->> 'relation_oid')::oid::regclass,
 """
@@ -77,7 +77,7 @@ CAPTURE = (
     Mutation(
         "render with the caller's rights",
         _CAPTURE + "test_documents_are_rendered_with_their_owners_rights",
-        "reader_ddl",
+        "reader_pins",
         "security definer",
         "security invoker",
     ),
@@ -91,14 +91,14 @@ CAPTURE = (
     Mutation(
         "one ticket opens every reader",
         _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[render]",
-        "ticket",
+        "stamp",
         "now()), data)",
         "now()), 'data')",
     ),
     Mutation(
         "a ticket never ends",
         _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[delta]",
-        "ticket",
+        "stamp",
         "extract(epoch from now())",
         "0",
     ),
