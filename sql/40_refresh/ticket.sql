@@ -46,7 +46,7 @@ begin
     join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (data || r.suffix)::name and oidvectortypes(p.proargtypes) = r.arguments
     where not p.prosecdef or pg_get_userbyid(p.proowner) <> o.owner;
     if exists (select from pg_class as c join pg_proc as p on p.proowner <> c.relowner
-        where c.relnamespace = 'vsync_data'::regnamespace and c.relname = data || '_document'
+        where c.relnamespace = 'vsync_data'::regnamespace and c.relname = (data || '_document')::name
             and not exists (select from vsync_internal.versions as v where v.data = check_readers.data and vsync_internal.is_down(v.id))
             and p.oid = to_regprocedure(format('vsync_data.%I(text[], text)', data || '_missing'))) then
         raise exception using

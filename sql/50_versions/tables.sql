@@ -177,16 +177,19 @@ Example: select at, version, action, by from vsync.activations where embedding =
 
 create function vsync_internal.owner_of(embedding name)
 returns name
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(pg_get_userbyid(p.proowner), e.owner) from vsync_internal.embeddings as e
-    left join vsync_internal.serving as s on s.embedding = e.name
-    left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
-    left join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = v.data || '_missing'
-    where e.name = owner_of.embedding
+begin
+    return (
+        select coalesce(pg_get_userbyid(p.proowner), e.owner) from vsync_internal.embeddings as e
+        left join vsync_internal.serving as s on s.embedding = e.name
+        left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
+        left join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (v.data || '_missing')::name
+        where e.name = owner_of.embedding);
+end
 $$;
 comment on function vsync_internal.owner_of(name) is
 'the role an embedding belongs to, whatever it is called today: the owner of the reader that stays when the document''s view goes. A view of that name made by
@@ -198,7 +201,7 @@ select e.name, e.root, coalesce(pg_catalog.pg_get_userbyid(d.proowner), e.owner)
 from vsync_internal.embeddings as e
 left join vsync_internal.serving as s on s.embedding = e.name
 left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
-left join pg_catalog.pg_proc as d on d.pronamespace = 'vsync_data'::pg_catalog.regnamespace and d.proname = v.data || '_missing'
+left join pg_catalog.pg_proc as d on d.pronamespace = 'vsync_data'::pg_catalog.regnamespace and d.proname = (v.data || '_missing')::name
 left join pg_catalog.pg_class as c on c.oid = e.root
 left join pg_catalog.pg_namespace as n on n.oid = c.relnamespace;
 comment on view vsync.embeddings is 'Embeddings, their root table, owner and capture; the serving view is view_schema.view_name.

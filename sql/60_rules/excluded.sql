@@ -2,11 +2,15 @@
 -- In a function of the owner's, a definer: a condition in the view itself would run with the rights of whoever reads.
 create function vsync_internal.excluding(embedding name)
 returns vsync_internal.rules[]
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
-as $$ select array(select r from vsync_internal.rules as r where r.embedding = excluding.embedding and r.action = 'exclude' and r.enabled order by r.id) $$;
+as $$
+begin
+    return array(select r from vsync_internal.rules as r where r.embedding = excluding.embedding and r.action = 'exclude' and r.enabled order by r.id);
+end
+$$;
 comment on function vsync_internal.excluding(name) is 'the rules that may hide documents of an embedding';
 
 create function vsync_internal.excluded_query(version vsync_internal.versions, rules vsync_internal.rules[])
@@ -68,15 +72,19 @@ begin
             format('return coalesce(%s, false);', case when v_rules = '{}' then 'false' else vsync_internal.excluded_query(version, v_rules) end),
             format(e'exception when others then\n%s\nreturn false;', coalesce(v_alone, '')))));
     execute format('alter function %s(%s) owner to %I', v_name, v_types, vsync_internal.owner_of(version.embedding));
-    -- the owner may replace it: the view calls it as search does, from a role without rights and so that nothing of it is left
+    -- The owner may replace it: the view calls it as search does, from a role without rights and so that nothing of it is left.
+    -- Reading the locks is most of what a call costs, and it is one call a row: a session of the owner's own has nothing to fear from its code.
     execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp as %L',
         v_hides, v_types, format(
-            e'declare\n    v_before text[] := vsync_internal.lasting();\n    v_done boolean := false;\n    v_hides boolean;\nbegin\n    begin\n'
-            '        if not exists (select from pg_proc as p join pg_proc as m on m.proowner = p.proowner where p.prosecdef\n'
-            '            and p.oid = to_regprocedure(%L) and m.oid = to_regprocedure(%L)) then\n'
-            '            raise exception using errcode = ''VS002'', message = %L, detail = %L, hint = %L;\n        end if;\n'
-            '        v_hides := %s(%s);\n        v_done := true;\n        raise sqlstate ''VS900'';\n'
-            '    exception when others or query_canceled or assert_failure then\n        perform vsync_internal.end_lasting(v_before);\n'
+            e'declare\n    v_owner oid;\n    v_before text[];\n    v_done boolean := false;\n    v_hides boolean;\nbegin\n'
+            '    select p.proowner into v_owner from pg_proc as p join pg_proc as m on m.proowner = p.proowner\n'
+            '    where p.prosecdef and p.oid = to_regprocedure(%L) and m.oid = to_regprocedure(%L);\n'
+            '    if v_owner is null then\n'
+            '        raise exception using errcode = ''VS002'', message = %L, detail = %L, hint = %L;\n    end if;\n'
+            '    if v_owner <> quote_ident(session_user)::regrole then\n        v_before := vsync_internal.lasting();\n    end if;\n'
+            '    begin\n        v_hides := %s(%s);\n        v_done := true;\n        raise sqlstate ''VS900'';\n'
+            '    exception when others or query_canceled or assert_failure then\n        if v_before is not null then\n'
+            '            perform vsync_internal.end_lasting(v_before);\n        end if;\n'
             '        if not v_done or sqlstate <> ''VS900'' then\n            raise;\n        end if;\n    end;\n    return v_hides;\nend',
             format('%s(%s)', v_name, v_types), format('vsync_data.%I(text[], text)', version.data || '_missing'), format('%s is not what vsync made', v_name),
             'What hides documents is a security definer that belongs to the owner of the document.', format('alter function %s(%s) security definer', v_name, v_types),
@@ -100,7 +108,7 @@ as $$
 declare
     v_hides boolean := vsync_internal.excluding(embedding) <> '{}';
     v_hid boolean := exists (
-        select from vsync_internal.versions as v join pg_proc as p on p.proname = v.data || '_excluded' and p.pronamespace = 'vsync_data'::regnamespace
+        select from vsync_internal.versions as v join pg_proc as p on p.proname = (v.data || '_excluded')::name and p.pronamespace = 'vsync_data'::regnamespace
         where v.embedding = sync_excluded.embedding and v.state <> 'dropped');
 begin
     perform vsync_internal.begin_own_ddl();
