@@ -111,9 +111,9 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- of the innermost function: PL/pgSQL tells its signature, SQL its name
+    -- of the innermost function: PL/pgSQL tells its signature as the session that compiled it would write it, SQL its name
     v_named text := substring(context from 'PL/pgSQL function ((?!vsync)[^\n]*?\)) line');
-    v_name text := substring(context from 'SQL function "([^"\n]*)"');
+    v_name text := coalesce(substring(context from 'SQL function "([^"\n]*)"'), trim('"' from substring(v_named from '([^.(]+)[(]')));
     v_function regprocedure;
 begin
     select p.oid::regprocedure into v_function

@@ -44,10 +44,13 @@ def create(db: Connection, name: str, document: str) -> None:
     db.execute("select vsync.create_embedding(%s, %s, 'tiny', index => '{\"type\": \"none\"}')", [name, document])
 
 
+@pytest.mark.parametrize("called", [False, True], ids=["new", "called_before"])
 @pytest.mark.parametrize("function", ["slug", "slug_sql"])
 def test_a_function_that_relies_on_search_path_is_found_at_creation(
-    db: Connection, told: list[str], function: str
+    db: Connection, told: list[str], function: str, called: bool
 ) -> None:
+    if called:  # PL/pgSQL then names it as it was when it was compiled
+        db.execute(f"select {function}(t) from a".encode())
     document = f"select id, {function}(t) as content from a"
     with pytest.raises(psycopg.Error) as caught:
         create(db, "pathless", document)
