@@ -17,6 +17,8 @@ from vsync_admin.errors import CommandError
 
 _PACKAGE = Path(__file__).resolve().parent
 _HEADER = '\\echo Use "create extension vsync cascade" to load this file. \\quit\n'
+# Names in the script bind to what its path finds: objects of others, in public say, would become part of vsync.
+_PATH = "set local search_path = pg_catalog, pg_temp;\n"
 # What the event triggers look at, which only a superuser makes; nobody else may put a setting of ours on a function.
 _OWN_DDL = b"set \"vsync.own_ddl\" = 'off'\n"
 _ENTRY = re.compile(r"\\ir\s+(?P<path>\S+)\s*$")
@@ -55,7 +57,7 @@ def script(directory: Path) -> str:
     """Return the text of the extension script."""
     wanted = (path for path in parts(directory) if path.name != "outside.sql")
     texts = (f"\n-- {path.relative_to(directory)}\n{path.read_text(encoding='utf-8')}" for path in wanted)
-    return _HEADER + "".join(texts)
+    return _HEADER + _PATH + "".join(texts)
 
 
 def extension_files(directory: Path) -> dict[str, str]:
@@ -65,7 +67,7 @@ def extension_files(directory: Path) -> dict[str, str]:
         f"vsync--{__version__}.sql": script(directory),
     }
     for upgrade in sorted((directory / "upgrade").glob("*--*.sql")):
-        files[f"vsync--{upgrade.name}"] = upgrade.read_text(encoding="utf-8")
+        files[f"vsync--{upgrade.name}"] = _PATH + upgrade.read_text(encoding="utf-8")
     return files
 
 
@@ -90,9 +92,10 @@ def install_into(connection: psycopg.Connection[Any]) -> list[str]:
     left_out = "outside.sql" if has_python else "python.sql"
     with connection.transaction():
         connection.execute("create extension if not exists vector")
-        connection.execute("select '[0]'::vector")  # loads its settings, which functions then may name
         if has_python:
             connection.execute("create extension if not exists plpython3u")
+        # the type of signatures is told in a NOTICE each
+        connection.execute(_PATH.encode() + b"set local client_min_messages = warning")
         for path in parts(directory):
             if path.name in (left_out, "extension.sql"):
                 continue

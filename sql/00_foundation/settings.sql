@@ -168,14 +168,3 @@ begin
 end
 $$;
 comment on function vsync_internal.require_owner(name, text) is 'the session''s role, and the current one, must be members of the owner';
-
--- pgvector's schema is the user's choice, and pinned search paths hide it.
-create function vsync_internal.vector_schema()
-returns name
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select n.nspname from pg_extension as e join pg_namespace as n on n.oid = e.extnamespace where e.extname = 'vector'
-$$;
-comment on function vsync_internal.vector_schema() is 'the schema pgvector is installed in';

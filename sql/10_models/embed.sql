@@ -1,6 +1,6 @@
 -- PL/Python prefixes messages with its exception's name; this raises them clean, at the price of a subtransaction.
 create function vsync_internal.embed_clean(model_id int, kind text, inputs text[])
-returns vector[]
+returns vsync_internal.pgvector.vectors%type
 language plpgsql
 stable
 security definer
@@ -29,7 +29,7 @@ $$;
 comment on function vsync_internal.embed_clean(int, text, text[]) is 'embed_texts with errors as Postgres words them';
 
 create function vsync.embed(model name, inputs text[])
-returns vector[]
+returns vsync_internal.pgvector.vectors%type
 language sql
 stable
 set search_path = pg_catalog, pg_temp
@@ -41,7 +41,7 @@ comment on function vsync.embed(name, text[]) is
 Example: select vsync.embed(''minilm'', array[''a red bicycle'', ''a blue car''])';
 
 create function vsync.embed(model name, input text)
-returns vector
+returns vsync_internal.pgvector.vector%type
 language sql
 stable
 set search_path = pg_catalog, pg_temp

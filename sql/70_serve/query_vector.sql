@@ -1,5 +1,5 @@
 create function vsync.query_vector(embedding name, query text)
-returns vector
+returns vsync_internal.pgvector.vector%type
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
