@@ -1,5 +1,5 @@
 -- PL/Python prefixes messages with its exception's name; this raises them clean, at the price of a subtransaction.
-create function vsync_internal.embed_clean(model_id int, kind text, inputs text[])
+create function vsync_internal.embed_clean(model_id int, kind text, inputs text[])  -- noqa: PRS
 returns vsync_internal.pgvector.vectors%type
 language plpgsql
 stable
@@ -28,7 +28,7 @@ end
 $$;
 comment on function vsync_internal.embed_clean(int, text, text[]) is 'embed_texts with errors as Postgres words them';
 
-create function vsync.embed(model name, inputs text[])
+create function vsync.embed(model name, inputs text[])  -- noqa: PRS
 returns vsync_internal.pgvector.vectors%type
 language sql
 stable
@@ -40,7 +40,7 @@ comment on function vsync.embed(name, text[]) is
 'Embeds texts with the current revision of a model, as documents are embedded; null for null.
 Example: select vsync.embed(''minilm'', array[''a red bicycle'', ''a blue car''])';
 
-create function vsync.embed(model name, input text)
+create function vsync.embed(model name, input text)  -- noqa: PRS
 returns vsync_internal.pgvector.vector%type
 language sql
 stable

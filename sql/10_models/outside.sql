@@ -66,7 +66,7 @@ set search_path = pg_catalog, pg_temp
 as $$ select vsync_internal.ask('inspect_model', jsonb_build_array(source, options)) $$;
 comment on function vsync_internal.inspect_model(text, jsonb) is 'reads, hashes and tries a model directory, of the command line: {"spec", "probe", "assumed"} or {"error"}';
 
-create function vsync_internal.embed_texts(model_id int, kind text, inputs text[])
+create function vsync_internal.embed_texts(model_id int, kind text, inputs text[])  -- noqa: PRS
 returns vsync_internal.pgvector.vectors%type
 language plpgsql
 stable

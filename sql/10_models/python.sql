@@ -6,7 +6,7 @@ return entry.inspect_model(source, options)
 $py$;
 comment on function vsync_internal.inspect_model(text, jsonb) is 'reads, hashes and tries a model directory: {"spec", "probe", "assumed"} or {"error"}';
 
-create function vsync_internal.embed_texts(model_id int, kind text, inputs text[])
+create function vsync_internal.embed_texts(model_id int, kind text, inputs text[])  -- noqa: PRS
 returns vsync_internal.pgvector.vectors%type language plpython3u stable parallel unsafe
 set search_path = pg_catalog, pg_temp as $py$
 from vsync_engine import entry

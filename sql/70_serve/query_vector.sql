@@ -1,4 +1,4 @@
-create function vsync.query_vector(embedding name, query text)
+create function vsync.query_vector(embedding name, query text)  -- noqa: PRS
 returns vsync_internal.pgvector.vector%type
 language plpgsql
 stable
