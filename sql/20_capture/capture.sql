@@ -87,6 +87,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if not exists (select from pg_class as c where c.oid = relation) then
+        -- of several versions that read what is gone, each asks for itself
+        update vsync_internal.dependencies as d set feed_id = null where d.relation = sync_feeds.relation and d.feed_id is not null;
+        delete from vsync_internal.feeds as f where f.relation = sync_feeds.relation;
+        return 0;
+    end if;
     -- a feed keeps its number when its columns are renamed: the log may hold rows of it
     update vsync_internal.feeds as f set keys = d.keys
     from (select distinct on (d.feed_id) d.feed_id, vsync_internal.feed_keys(d.keys) as keys

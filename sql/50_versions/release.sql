@@ -101,7 +101,8 @@ begin
             perform vsync_internal.put_policy(v_version);
         end if;
         insert into vsync_internal.releases as r (version_id, shape) values (v_version.id, vsync_internal.shape(v_version.id))
-        on conflict on constraint releases_pkey do update set at = clock_timestamp();
+        -- what was altered before this transaction is no reason to resume at its end
+        on conflict on constraint releases_pkey do update set at = excluded.at, shape = case when r.at < now() then excluded.shape else r.shape end;
     end loop;
     return cardinality(v_ids);
 end

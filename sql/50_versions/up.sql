@@ -81,6 +81,8 @@ declare
     v_before oid[] := array(select distinct d.relation::oid from vsync_internal.dependencies as d where d.version_id = put_up.version_id);
 begin
     perform vsync_internal.begin_own_ddl();
+    -- a worker and whoever repairs by hand meet here
+    perform from vsync_internal.progress as p where p.version_id = put_up.version_id for update;
     if not vsync_internal.is_down(version_id) then
         return false;
     end if;

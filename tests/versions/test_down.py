@@ -6,6 +6,7 @@ import pytest
 
 from fix_cluster import Connect, Connection
 from promise.oracle import Declared, assert_fresh, contents, declare, embedded_total, register, work
+from races.steps import blocked, in_background, wait_until
 from shop import refused, rows, value
 
 
@@ -121,3 +122,29 @@ def test_a_dependency_that_is_gone_leaves_deletes_followed(db: Connection, tiny_
     assert embedded_total(db, goods) == before
     db.execute("update brands set name = 'c'")
     assert_fresh(db, goods)
+
+
+def test_a_root_of_two_embeddings_is_dropped_and_made_again(db: Connection, notes: Declared) -> None:
+    other = declare(db, "select id, hits::text as content from notes", name="hits")
+    assert_fresh(db, other)
+    before = embedded_total(db, notes), embedded_total(db, other)
+    db.execute("create table kept as table notes; drop table notes cascade")
+    assert rows(db, "select distinct state from vsync.stat_embeddings") == [("broken",)]
+    db.execute("alter table kept rename to notes; alter table notes add primary key (id)")
+    assert_fresh(db, notes, other)
+    assert (embedded_total(db, notes), embedded_total(db, other)) == before
+    db.execute("update notes set body = 'new', hits = 100 where id = 1")
+    assert_fresh(db, notes, other)
+
+
+def test_two_that_repair_at_once_do_not_meet(db: Connection, connect: Connect, notes: Declared) -> None:
+    repair = "select vsync.repair_embedding('promised')"
+    db.execute("alter table notes drop column body cascade; alter table notes add column body text default 'new'")
+    first = connect(autocommit=False)
+    second = connect()
+    assert value(first, repair) == 1
+    later = in_background(lambda: value(second, repair))
+    wait_until(lambda: blocked(db, second), "the first repair")
+    first.commit()
+    assert later.result() == 0
+    assert_fresh(db, notes)

@@ -102,6 +102,16 @@ def test_a_release_alone_is_resumed_by_a_worker_once_the_table_is_altered(db: Co
     assert state(db) == "active"
 
 
+def test_a_second_release_undoes_nothing_for_what_was_altered_since_the_first(db: Connection, notes: Declared) -> None:
+    db.execute(RELEASE)
+    db.execute("alter table notes alter column body type text")
+    db.execute(RELEASE)
+    assert state(db) == "released"
+    run(db, f"begin; {RELEASE}; alter table notes alter column id type bigint; {RELEASE}; commit")
+    assert state(db) == "active"
+    assert_fresh(db, notes)
+
+
 def test_resume_by_hand(db: Connection, notes: Declared) -> None:
     db.execute(RELEASE)
     assert value(db, "select vsync.resume_table('notes')") == 1
