@@ -7,6 +7,7 @@ export PG_CONFIG HISTORIES SEED PERCENT LARGEST UPGRADE_FROM
 
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
+COMPILE := .venv/bin/uv pip compile -q $(UPGRADE) --universal --generate-hashes --no-annotate --custom-compile-command 'make lock'
 VENV_STAMP := .venv/stamp-$(shell sha256sum <pyproject.toml | cut -c1-16)
 
 help: ## this list
@@ -74,8 +75,12 @@ benchmark: install ## the same, docs/benchmark.md with its plots, and the README
 mutants: install ## take each protection out; a test must fail
 	@$(PYTHON) -m tests.mutants
 
+lock: venv ## the locks of the command line and of the server's engine (make lock UPGRADE=--upgrade takes newer releases)
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@echo huggingface-hub | $(COMPILE) plpython/requirements.in -c requirements.lock --python-version 3.11 --excludes /dev/stdin -o plpython/requirements.lock
+
 clean: ## remove what was built here; clusters and servers stay
 	@rm -rf .venv build dist .hypothesis .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup venv build install uninstall up down psql dsn demo test soak chaos lint bench benchmark mutants clean
+.PHONY: help setup venv build install uninstall up down psql dsn demo test soak chaos lint bench benchmark mutants lock clean

@@ -10,8 +10,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
-import tomllib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +20,12 @@ from vsync_admin.processes import run
 from vsync_admin.server import Server, find_server, linked_python
 
 _PTH = "vsync.pth"
-_PIP = ("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--root-user-action=ignore")
+_ENGINE = Path("plpython/vsync_engine")
+_LOCK = Path("plpython/requirements.lock")
+_PIP = (
+    *("-m", "pip", "install", "-qq", "--disable-pip-version-check", "--root-user-action=ignore"),
+    *("--require-hashes", "--no-deps", "--only-binary=:all:"),
+)
 
 
 def install(server: Server) -> list[str]:
@@ -70,14 +73,11 @@ def remove(server: Server) -> list[str]:
 
 
 def engine_stamp(root: Path, python: Path) -> dict[str, str]:
-    """Return the hashes that decide what a placement has to do: of the dependencies and of the code."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    dependencies = hashlib.sha256(repr((project["dependencies"], run([python, "-VV"]))).encode())
-    code = hashlib.sha256((root / "pyproject.toml").read_bytes())
-    for folder in ("vsync_admin", "plpython/vsync_engine", "sql"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                code.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
+    """Return the hashes that decide what a placement has to do: of the locked libraries and of the code."""
+    dependencies = hashlib.sha256((root / _LOCK).read_bytes() + run([python, "-VV"]).encode())
+    code = hashlib.sha256()
+    for path in sorted((root / _ENGINE).rglob("*.py")):
+        code.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
     return {"dependencies": dependencies.hexdigest(), "code": code.hexdigest()}
 
 
@@ -104,16 +104,16 @@ def _place_engine(server: Server, python: Path, root: Path) -> list[str]:
     if present == wanted:
         return []
     own_python = server.engine / "bin" / "python"
-    same_libraries = present.get("dependencies") == wanted["dependencies"]
-    if same_libraries:
+    if present.get("dependencies") == wanted["dependencies"]:
         stamp_file.write_text(json.dumps({**present, "code": ""}), encoding="utf-8")
     else:
         sys.stderr.write(f"installing the engine and its libraries into {server.engine}\n")
         run([python, "-m", "venv", "--clear", server.engine])
-    with tempfile.TemporaryDirectory() as folder:
-        run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=root)
-        wheel = next(Path(folder).glob("*.whl"))
-        run([own_python, *_PIP, *(["--no-deps", "--force-reinstall"] if same_libraries else []), wheel])
+        run([own_python, *_PIP, "-r", root / _LOCK])
+    placed = _packages(server) / _ENGINE.name
+    shutil.rmtree(placed, ignore_errors=True)
+    shutil.copytree(root / _ENGINE, placed, ignore=shutil.ignore_patterns("__pycache__"))
+    run([own_python, "-m", "compileall", "-q", placed])
     stamp_file.write_text(json.dumps(wanted), encoding="utf-8")
     return [f"placed the engine in {server.engine}"]
 

@@ -18,9 +18,9 @@ def is_root() -> bool:
     return os.geteuid() == 0
 
 
-def run(command: Sequence[str | Path], *, cwd: Path | None = None) -> str:
+def run(command: Sequence[str | Path]) -> str:
     """Run a program and return what it wrote to stdout; CommandError with its stderr when it fails."""
-    return _checked(subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False), command)
+    return _checked(subprocess.run(command, capture_output=True, text=True, check=False), command)
 
 
 def run_as_database_user(command: Sequence[str | Path], *, timeout: float = 120) -> str:
