@@ -1,4 +1,4 @@
-"""A time limit on what runs in this backend: a POSIX timer that cancels the query, as pg_cancel_backend() does.
+"""A time limit on what runs in this backend: a POSIX timer that cancels the query, or ends the session.
 
 statement_timeout cannot do it: inside `call vsync.work()` it counts the whole call, and setting it anew arms nothing.
 PostgreSQL's own timeouts use setitimer and SIGALRM, which this leaves alone.
@@ -37,25 +37,25 @@ class _Times(ctypes.Structure):
 
 
 class Alarm:
-    """Cancels what runs in this process after a time, once, unless it is disarmed before.
+    """Signals this process once after a time, unless disarmed before: SIGINT cancels the query, SIGTERM the session.
 
     Only the backend's own thread leaves the signal unblocked (see native.py): when disarm() returns it has been
     delivered or never will be.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, number: int = signal.SIGINT) -> None:
         """Arm it. OSError where the system has no such timers to give."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._timer = ctypes.c_void_p()
         self._fired: bool | None = None
-        event = _Event(signo=signal.SIGINT, notify=_SIGEV_SIGNAL)
+        event = _Event(signo=number, notify=_SIGEV_SIGNAL)
         self._call("timer_create", _CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer))
         nanoseconds = max(1, int(seconds * 1e9))
         times = _Times(0, 0, *divmod(nanoseconds, 1_000_000_000))
         self._call("timer_settime", self._timer, 0, ctypes.byref(times), None)
 
     def disarm(self) -> bool:
-        """Stop it and return whether it had gone off: then the query was cancelled, or the next one will be."""
+        """Stop it and return whether it had gone off: then the query was interrupted, or the next one will be."""
         if self._fired is None:
             left = _Times()
             self._call("timer_settime", self._timer, 0, ctypes.byref(_Times()), ctypes.byref(left))

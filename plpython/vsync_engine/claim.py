@@ -12,7 +12,7 @@ import orjson
 
 from vsync_engine import chunk, models, ruling, statements
 from vsync_engine.errors import EngineError
-from vsync_engine.host import Host, HostError, Row, value
+from vsync_engine.host import Host, HostError, OverrunError, Row, Statement, value
 from vsync_engine.model import Encoded, Model, plan_batches
 from vsync_engine.ruling import Ruled, in_windows
 from vsync_engine.watch import heed_cancel
@@ -42,6 +42,7 @@ class Settings:
     claim_limit: int
     lease_seconds: int
     poll_ms: int
+    document_timeout_ms: int
     rule_timeout_ms: int
     share_models: int
 
@@ -113,7 +114,10 @@ class Claim:
         while waiting:
             keys = waiting.pop()
             try:
-                rows = transaction(self.host, lambda keys=keys: self.host.rows(statements.RENDER, self.token, keys))
+                rows = transaction(self.host, lambda keys=keys: self._limited(statements.RENDER, self.token, keys))
+            except OverrunError as error:
+                self._isolate(keys, error)
+                raise
             except HostError as error:
                 if error.sqlstate in _BLOCKED:
                     raise
@@ -130,6 +134,16 @@ class Claim:
             yield from self._documents(rows)
         for keys, error in failed:
             self._fail(keys, error)
+
+    def _limited(self, statement: Statement, *arguments: object) -> list[Row]:
+        return self.host.limited(self.settings.document_timeout_ms / 1000, statement, *arguments)
+
+    def _isolate(self, keys: list[str], error: OverrunError) -> None:
+        """Have documents that take too long claimed apart and fewer together, until one that stands alone fails."""
+        if len(keys) == 1:
+            self._fail(keys, error)
+        else:
+            transaction(self.host, lambda: self.host.rows(statements.ISOLATE, self.token))
 
     def _documents(self, rows: list[Row]) -> Iterator[_Document]:
         for ruled in self._ruled(rows):
@@ -335,6 +349,8 @@ class Interrupted(Exception):
 
 def is_fatal(error: HostError) -> bool:
     """Tell whether an error is the session's and not a document's."""
+    if isinstance(error, OverrunError):
+        return False
     return error.sqlstate in ("", "53300", "25P03", "25006") or error.sqlstate.startswith("57")
 
 

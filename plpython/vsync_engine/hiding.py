@@ -14,7 +14,7 @@ def show_again(host: Host, page: Row, seconds: float) -> int:
     """
     version_id, keys = page["version_id"], page["keys"]
     try:
-        hidden = judging.attempt(host, seconds, statements.EXCLUDED, version_id, keys)[0]["keys"]
+        hidden = host.attempt(seconds, statements.EXCLUDED, version_id, keys)[0]["keys"]
     except HostError as error:
         judging.raise_if_cancelled(error)
         hidden = []

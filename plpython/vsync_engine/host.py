@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from vsync_engine.errors import (
 Row = Mapping[str, Any]
 
 _FETCH = 1000  # rows of a stream fetched at a time
+_GRACE = 2.0  # seconds after a cancel until the session is ended
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Host(Protocol):
 
         OverrunError after so many seconds.
         """
+        ...
+
+    def limited(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement and return its rows; OverrunError after so many seconds, else HostError when it fails."""
         ...
 
     def stream(self, statement: Statement, *arguments: object) -> Iterator[Row]:
@@ -91,8 +97,12 @@ class PlpyHost:
 
     def attempt(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement in a subtransaction of its own; OverrunError after so many seconds, else HostError."""
+        return self.limited(seconds, statement, *arguments)
+
+    def limited(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement in a subtransaction of its own; code that catches the cancel loses the session soon after."""
         self._plan(statement)
-        alarm = Alarm(seconds)
+        alarm, last = Alarm(seconds), Alarm(seconds + _GRACE, signal.SIGTERM)
         try:
             return self.rows(statement, *arguments)
         except HostError as error:
@@ -100,6 +110,7 @@ class PlpyHost:
                 raise OverrunError(f"took longer than {seconds * 1000:.0f} ms", sqlstate=QUERY_CANCELED) from error
             raise
         finally:
+            last.disarm()
             if alarm.disarm():
                 self._absorb_cancel()
 
@@ -190,11 +201,15 @@ class PsycopgHost:
 
     def attempt(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
         """Run a statement below a savepoint, which is rolled back: its time limit goes, and what it left behind."""
+        with self._connection.transaction(force_rollback=True):
+            return self.limited(seconds, statement, *arguments)
+
+    def limited(self, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
+        """Run a statement under a time limit that stays until the transaction, or the savepoint around it, ends."""
         started = time.monotonic()
         try:
-            with self._connection.transaction(force_rollback=True):
-                self._cursor.execute(f"set local statement_timeout = {max(1, math.ceil(seconds * 1000))}".encode())
-                return self.rows(statement, *arguments)
+            self._cursor.execute(f"set local statement_timeout = {max(1, math.ceil(seconds * 1000))}".encode())
+            return self.rows(statement, *arguments)
         except HostError as error:
             if error.sqlstate == QUERY_CANCELED and time.monotonic() - started >= seconds:
                 raise OverrunError(f"took longer than {seconds * 1000:.0f} ms", sqlstate=QUERY_CANCELED) from error

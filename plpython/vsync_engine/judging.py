@@ -16,9 +16,7 @@ from vsync_engine.verdicts import Match, Rule
 
 _PATIENCE = 4  # times the time limit that one rule may take up in a batch while its bad rows are looked for
 _SHORTEST = 0.01  # seconds
-_SECOND_LOOK = 1.0  # seconds
 _SQL_ERRORS = "42"  # class of errors of the statement itself, whatever the rows
-_RAISED = "P0001"
 _INSUFFICIENT_PRIVILEGE = "42501"  # may be granted again
 _NOT_GRANTED = "55P03"
 
@@ -185,7 +183,7 @@ class _Batch:
         started = time.monotonic()
         try:
             statement, arguments = self._question([rule.id for rule in rules], places)
-            found = attempt(self._host, seconds, statement, *arguments)
+            found = self._host.attempt(seconds, statement, *arguments)
         finally:
             spent = (time.monotonic() - started) / len(rules)
             for rule in rules:
@@ -201,23 +199,6 @@ class _Batch:
             self._answer.matches[int(place)].extend(found)
         for rule_id in row["rules"]:
             self._answer.tallies[rule_id].matched += len(row["places"])
-
-
-def attempt(host: Host, seconds: float, statement: Statement, *arguments: object) -> list[Row]:
-    """Run what asks owners' conditions, as host.attempt() does; raise_if_cancelled() tells its errors from a cancel."""
-    try:
-        return host.attempt(seconds, statement, *arguments)
-    except HostError as error:
-        if error.sqlstate != QUERY_CANCELED or isinstance(error, OverrunError):
-            raise
-        cancelled = error
-    # who cancels the session does so once, perhaps as a rule is slow; a rule that raises that code does so again
-    try:
-        host.attempt(min(seconds, _SECOND_LOOK), statement, *arguments)
-    except HostError as error:
-        if error.sqlstate == QUERY_CANCELED and not isinstance(error, OverrunError):
-            raise HostError(error.message, sqlstate=_RAISED) from error
-    raise cancelled
 
 
 def raise_if_cancelled(error: HostError) -> None:

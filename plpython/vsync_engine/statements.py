@@ -36,6 +36,7 @@ FAIL = Statement("select vsync_internal.fail($1, $2, $3)", ("pg_catalog.int8", "
 FOLD = Statement("select vsync_internal.fold()")
 FOLDED_SINCE = Statement("select vsync_internal.folded_since($1::pg_catalog.pg_snapshot)", ("pg_catalog.text",))
 HIDDEN = Statement("select * from vsync_internal.hidden_keys()")
+ISOLATE = Statement("select vsync_internal.isolate($1)", ("pg_catalog.int8",))
 JUDGE = Statement(
     "select pg_catalog.array_agg(place) as places, rules, numbers from vsync_internal.judge($1, $2, $3) group by 2, 3",
     ("pg_catalog.int4", "pg_catalog.int4[]", "pg_catalog.jsonb"),

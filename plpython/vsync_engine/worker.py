@@ -15,7 +15,7 @@ import orjson
 from vsync_engine import deciding, hiding, models, statements
 from vsync_engine.claim import Claim, HostError, Interrupted, Settings, described, transaction
 from vsync_engine.errors import EngineError
-from vsync_engine.host import Host, Row, Statement, value
+from vsync_engine.host import Host, OverrunError, Row, Statement, value
 from vsync_engine.model import Model
 from vsync_engine.verdicts import refreshed_next
 from vsync_engine.wal import Reader
@@ -112,7 +112,7 @@ class Worker:
             try:
                 worked = self._attend_to(duty) or worked
             except HostError as error:  # its tables may be gone since; the other embeddings go on
-                self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
+                self._back_off(duty, error)
         return worked
 
     def _step(self, step: Callable[[], bool]) -> bool:
@@ -146,7 +146,7 @@ class Worker:
     def _expand(self, most: int) -> bool:
         """Turn waiting pages into about `most` marks, a page a transaction; False when none waits."""
         expanded = 0
-        while expanded < most and (count := self._value(statements.EXPAND, most)):
+        while expanded < most and (count := self._limited(statements.EXPAND, most)):
             expanded += count
         return expanded > 0
 
@@ -167,7 +167,7 @@ class Worker:
         if duty["fresh"] or duty["backlog"]:
             worked = self._claim(duty, self._settings.claim_limit, None)
         if duty["backfilling"]:
-            worked = bool(self._value(statements.BACKFILL, version)) or worked
+            worked = self._limited(statements.BACKFILL, version) > 0 or worked
         if duty["wants_index"]:
             worked = bool(self._value(statements.BUILD_INDEX, version)) or worked
         return worked
@@ -233,7 +233,13 @@ class Worker:
         try:
             self._claim(duty, _ATTENDED, 0)
         except HostError as error:
-            self._value(statements.BACK_OFF, duty["version_id"], described(error), _FAILURE_RETRY)
+            self._back_off(duty, error)
+
+    def _back_off(self, duty: Row, error: HostError) -> None:
+        """Leave a version alone for a while: as long as it kept the worker, where it took too long."""
+        overran = isinstance(error, OverrunError)
+        seconds = max(_FAILURE_RETRY, self._settings.document_timeout_ms / 1000) if overran else _FAILURE_RETRY
+        self._value(statements.BACK_OFF, duty["version_id"], described(error), seconds)
 
     def _model(self, duty: Row) -> Model | None:
         try:
@@ -243,6 +249,12 @@ class Worker:
         except EngineError as error:
             self._value(statements.BACK_OFF, duty["version_id"], described(error), _MODEL_RETRY)
             return None
+
+    def _limited(self, statement: Statement, *arguments: object) -> int:
+        """Run what reads documents, that is owners' code, and return its only value; OverrunError when it is late."""
+        seconds = self._settings.document_timeout_ms / 1000
+        rows = transaction(self._host, lambda: self._host.limited(seconds, statement, *arguments))
+        return next(iter(rows[0].values()))
 
     def _value(self, statement: Statement, *arguments: object) -> Any:
         return transaction(self._host, lambda: value(self._host, statement, *arguments))

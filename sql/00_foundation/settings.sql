@@ -19,6 +19,7 @@ from (values
     ('max_attempts', 5, 1, 1000000, 'failures of one document before it is parked'),
     ('retry_seconds', 1, 0, 86400, 'wait after the first failure; doubles with each, with jitter'),
     ('poll_ms', 250, 1, 60000, 'longest sleep of an idle worker'),
+    ('document_timeout_ms', 30000, 100, 86400000, 'how long reading the documents of a claim, or a page of keys, may take'),
     ('rule_timeout_ms', 1000, 1, 600000, 'how long the rules may take for a thousand changes, or the documents of a claim'),
     ('decisions_hours', 24, 0, 87600, 'how long vsync.decisions keeps what rules decided; 0: nothing is kept')
 ) as d (name, value, minimum, maximum, description)

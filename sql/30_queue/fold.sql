@@ -183,6 +183,19 @@ as $$ select left(sqlstate, 2) in ('08', '0A', '28', '3D', '3F', '42', '53', '55
 comment on function vsync_internal.is_of_the_version(text) is
 'whether an error is likely to meet every document of a version until its cause is mended; claim.py has the same list';
 
+create function vsync_internal.overran(since timestamptz)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- the worker's alarm was set a moment before
+    return clock_timestamp() - since > 0.9 * vsync_internal.setting('document_timeout_ms') * interval '1 millisecond';
+end
+$$;
+comment on function vsync_internal.overran(timestamptz) is
+'whether a cancel of what reads documents since then is likely to be that of document_timeout_ms, and not that of somebody who stops the worker';
+
 create function vsync_internal.follow(page vsync_internal.pages, max_keys int)
 returns bigint
 language plpgsql
@@ -195,28 +208,37 @@ declare
     v_keys text[];
     v_message text;
     v_sqlstate text;
+    v_since timestamptz := clock_timestamp();
+    v_wait interval;
 begin
     begin
         v_keys := vsync_internal.call_delta(v_data, page.dependency, page.keys, page.after_key, v_most, vsync_internal.ticket(v_data));
-    exception when others then
+    exception when others or query_canceled then
         get stacked diagnostics v_message = message_text, v_sqlstate = returned_sqlstate;
+        if v_sqlstate = '57014' and not vsync_internal.overran(v_since) then
+            raise;
+        end if;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
-        if vsync_internal.is_of_the_version(v_sqlstate) then
-            -- a lock, a privilege, a table that is gone: the other pages of the version would wait or fail as well
-            update vsync_internal.pages as p set retry_at = clock_timestamp() + interval '5 seconds'
+        -- a lock, a privilege, a table that is gone: the other pages of the version would wait or fail as well
+        v_wait := case when v_sqlstate = '57014' then clock_timestamp() - v_since
+            when vsync_internal.is_of_the_version(v_sqlstate) then interval '5 seconds' end;
+        if v_sqlstate = '57014' or v_wait is null then
+            if v_half > 0 and page.after_key is null then
+                insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id,
+                    held_until, decided, image)
+                select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane,
+                    page.xid, page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image
+                from (values (page.keys[:v_half]), (page.keys[v_half + 1:])) as h (keys);
+                delete from vsync_internal.pages as p where p.id = page.id;
+            else
+                update vsync_internal.pages as p
+                set attempts = p.attempts + 1, retry_at = clock_timestamp() + 2 ^ least(p.attempts, 8) * interval '1 second' where p.id = page.id;
+            end if;
+        end if;
+        if v_wait is not null then
+            update vsync_internal.pages as p set retry_at = greatest(p.retry_at, clock_timestamp() + v_wait)
             where p.id = any (array(select g.id from vsync_internal.pages as g
                 where g.version_id = page.version_id and g.dependency is not null for update skip locked));
-            return 1;
-        end if;
-        if v_half > 0 and page.after_key is null then
-            insert into vsync_internal.pages (version_id, dependency, generation, captured_at, keys, lane, xid, priority, verdict, rule_id, hold_id, held_until, decided, image)
-            select page.version_id, page.dependency, page.generation, page.captured_at, h.keys, page.lane,
-                page.xid, page.priority, page.verdict, page.rule_id, page.hold_id, page.held_until, page.decided, page.image
-            from (values (page.keys[:v_half]), (page.keys[v_half + 1:])) as h (keys);
-            delete from vsync_internal.pages as p where p.id = page.id;
-        else
-            update vsync_internal.pages as p
-            set attempts = p.attempts + 1, retry_at = clock_timestamp() + 2 ^ least(p.attempts, 8) * interval '1 second' where p.id = page.id;
         end if;
         return 1;
     end;

@@ -9,17 +9,21 @@ declare
     v_keys text[];
     v_gone text[] := '{}';
     v_message text;
+    v_since timestamptz := clock_timestamp();
 begin
     begin
         if page.dependency is null and not vsync_internal.root_is_gone(v_version.id) then
             v_keys := coalesce(page.keys, vsync_internal.stored_keys(v_version, page.after_key, max_keys));
             v_gone := vsync_internal.call_missing(v_version.data, v_keys, vsync_internal.ticket(v_version.data));
         end if;
-    exception when others then
+    exception when others or query_canceled then
+        if sqlstate = '57014' and not vsync_internal.overran(v_since) then
+            raise;
+        end if;
         get stacked diagnostics v_message = message_text;
         update vsync_internal.progress as p set last_error = v_message, last_error_at = clock_timestamp() where p.version_id = page.version_id;
-        update vsync_internal.pages as p
-        set attempts = p.attempts + 1, retry_at = clock_timestamp() + 2 ^ least(p.attempts, 8) * interval '1 second' where p.id = page.id;
+        update vsync_internal.pages as p set attempts = p.attempts + 1,
+            retry_at = clock_timestamp() + greatest(2 ^ least(p.attempts, 8) * interval '1 second', clock_timestamp() - v_since) where p.id = page.id;
         return 1;
     end;
     if v_gone <> '{}' then

@@ -94,6 +94,19 @@ $$;
 comment on function vsync_internal.suspect(vsync_internal.leases) is
 'holds the loss of a worker against what it had claimed: such keys are claimed apart and fewer together; one that is lost alone again and again is a failure';
 
+create function vsync_internal.isolate(token bigint)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((select vsync_internal.suspect(l) from vsync_internal.leases as l where l.token = isolate.token), 0);
+end
+$$;
+comment on function vsync_internal.isolate(bigint) is
+'holds it against what was claimed that reading it took too long, as the loss of a worker is; returns the number of marks';
+
 create function vsync_internal.postpone(token bigint, keys text[], wait interval)
 returns bigint
 language plpgsql

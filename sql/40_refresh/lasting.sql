@@ -66,3 +66,28 @@ end
 $$;
 comment on function vsync_internal.end_lasting(text[]) is
 'takes from this session the prepared statements and advisory locks that it did not have before, and takes back the locks that it had; returns whether there were any';
+
+-- Some SQLSTATEs say that the session has to stop. Raised by an owner's code they would stop a worker, and all embeddings with it.
+-- A shutdown cannot be caught, so what is caught here was raised. Only a cancel can be real: PL/pgSQL tells where RAISE raised it,
+-- a foreign table or dblink that it comes from elsewhere.
+create function vsync_internal.end_call(before text[], done boolean, state text, message text, context text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if before is not null then
+        perform vsync_internal.end_lasting(before);
+    end if;
+    if not done and (state = '57014' and (split_part(context, e'\n', 1) like '%RAISE' or context ~ 'remote SQL command|dblink')
+        or state <> '57014' and state like '57%' or state in ('53300', '25P03', '25006')) then
+        raise exception using
+            errcode = '38000',
+            message = end_call.message,
+            detail = format('Code of the embedding''s owner raised it as %s.', state);
+    end if;
+    return done;
+end
+$$;
+comment on function vsync_internal.end_call(text[], boolean, text, text, text) is
+'what follows a call of owner code: nothing of it is left in the session, and no error of it passes for an error of the session';

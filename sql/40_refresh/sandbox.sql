@@ -10,13 +10,15 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
 begin
     begin
         return query execute format('select r.key, r.content, r.further from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -34,6 +36,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_keys text[];
 begin
     begin
@@ -41,7 +44,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -60,6 +64,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_keys text[];
 begin
     begin
@@ -67,7 +72,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -86,6 +92,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_count bigint;
 begin
     begin
@@ -93,7 +100,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -112,6 +120,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_keys text[];
 begin
     begin
@@ -119,7 +128,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -140,6 +150,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
 begin
     begin
         -- stable, so that it reads what its caller's statement reads
@@ -147,7 +158,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -166,6 +178,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_tuples text[];
 begin
     begin
@@ -173,7 +186,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -192,13 +206,15 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
 begin
     begin
         return query execute format('select j.place, j.rules, j.numbers from vsync_data.%I($1, $2, $3) as j', data || '_judge') using query, cases, ticket;
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -216,6 +232,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_catalog jsonb;
 begin
     begin
@@ -223,7 +240,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;
@@ -243,6 +261,7 @@ as $$
 declare
     v_before text[] := vsync_internal.lasting();
     v_done boolean := false;
+    v_context text;
     v_keys text[];
 begin
     begin
@@ -251,7 +270,8 @@ begin
         v_done := true;
         raise sqlstate 'VS900';
     exception when others or query_canceled or assert_failure then
-        perform vsync_internal.end_lasting(v_before);
+        get stacked diagnostics v_context = pg_exception_context;
+        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);
         if not v_done or sqlstate <> 'VS900' then
             raise;
         end if;

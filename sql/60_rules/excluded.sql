@@ -76,15 +76,15 @@ begin
     -- Reading the locks is most of what a call costs, and it is one call a row: a session of the owner's own has nothing to fear from its code.
     execute format('create or replace function %s(%s) returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp as %L',
         v_hides, v_types, format(
-            e'declare\n    v_owner oid;\n    v_before text[];\n    v_done boolean := false;\n    v_hides boolean;\nbegin\n'
+            e'declare\n    v_owner oid;\n    v_before text[];\n    v_done boolean := false;\n    v_context text;\n    v_hides boolean;\nbegin\n'
             '    select p.proowner into v_owner from pg_proc as p join pg_proc as m on m.proowner = p.proowner\n'
             '    where p.prosecdef and p.oid = to_regprocedure(%L) and m.oid = to_regprocedure(%L);\n'
             '    if v_owner is null then\n'
             '        raise exception using errcode = ''VS002'', message = %L, detail = %L, hint = %L;\n    end if;\n'
             '    if v_owner <> quote_ident(session_user)::regrole then\n        v_before := vsync_internal.lasting();\n    end if;\n'
             '    begin\n        v_hides := %s(%s);\n        v_done := true;\n        raise sqlstate ''VS900'';\n'
-            '    exception when others or query_canceled or assert_failure then\n        if v_before is not null then\n'
-            '            perform vsync_internal.end_lasting(v_before);\n        end if;\n'
+            '    exception when others or query_canceled or assert_failure then\n        get stacked diagnostics v_context = pg_exception_context;\n'
+            '        perform vsync_internal.end_call(v_before, v_done, sqlstate, sqlerrm, v_context);\n'
             '        if not v_done or sqlstate <> ''VS900'' then\n            raise;\n        end if;\n    end;\n    return v_hides;\nend',
             format('%s(%s)', v_name, v_types), format('vsync_data.%I(text[], text)', version.data || '_missing'), format('%s is not what vsync made', v_name),
             'What hides documents is a security definer that belongs to the owner of the document.', format('alter function %s(%s) security definer', v_name, v_types),

@@ -57,10 +57,10 @@ begin
             watch_captures, wal_lose, wal_make, wal_peek, wal_reached, wal_review, wal_target}'),
             ('vsync_internal', 'vsync_admin', '{check_wal, identity_columns, leaves, repair_capture}'),
             -- vsync_internal, 30_queue
-            ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, postpone, reap, release, renew, reserve, rotate, try_again}'),
+            ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, isolate, postpone, reap, release, renew, reserve, rotate, try_again}'),
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
-            ('vsync_internal', 'vsync_sandbox', '{end_lasting, lasting}'),
+            ('vsync_internal', 'vsync_sandbox', '{end_call, end_lasting, lasting}'),
             ('vsync_internal', 'vsync_operator', '{adopt, resume, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
             -- vsync_internal, 50_versions
