@@ -72,7 +72,13 @@ def test_every_block_runs_in_order_and_shows_what_it_prints(
 ):
     del paraphrase  # fetched before a command asks for it
     env = environment(empty_dsn)
-    text = (ROOT / document).read_text("utf-8").replace(MODEL, str(minilm)).replace(" anna", " docs_anna")
+    text = (
+        (ROOT / document)
+        .read_text("utf-8")
+        .replace(MODEL, str(minilm))
+        .replace(" anna", " docs_anna")
+        .replace(" vsync_worker", " docs_worker")
+    )
     psql(BEFORE.get(document, ""), env)
     printed = ""
     try:
@@ -83,7 +89,7 @@ def test_every_block_runs_in_order_and_shows_what_it_prints(
                 printed = psql(block, env) if kind == "sql" else shell(block, tmp_path, env)
     finally:
         with psycopg.connect(empty_dsn, autocommit=True) as session:
-            session.execute("drop role if exists docs_anna")
+            session.execute("drop role if exists docs_anna, docs_worker")
 
 
 def test_what_is_run_elsewhere_is_still_shown():
