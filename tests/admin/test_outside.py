@@ -76,6 +76,17 @@ def test_the_main_job_is_done_from_the_command_line(
     assert value(owner, "select count(*) from vsync_internal.answers") == 0
 
 
+def test_a_table_is_altered_from_the_command_line(managed: str, owner: Connection, tiny_model: Path) -> None:
+    answer(managed, "model", "add", "tiny", str(tiny_model))
+    answer(managed, "embedding", "create", "found", "--model", "tiny", "--document", DOCUMENT)
+    work(managed)
+    change = "alter table notes.kinds alter name type varchar(20); alter table notes.notes alter id type bigint"
+    assert [row["state"] for row in answer(managed, "ddl", change)] == ["active"]
+    run(owner, "update notes.kinds set name = 'card'")
+    work(managed)
+    assert rows(owner, "select id, content from notes.found order by id limit 1") == [(1, "one card")]
+
+
 REFUSED = (
     ("embedding", "create", "found", "--document", "select body as content from notes.notes", "--model", "tiny"),
     ("embedding", "create", "found", "--document", "delete from notes.notes", "--model", "tiny"),
