@@ -12,6 +12,7 @@
 \ir 50_versions/tables.sql
 \ir 50_versions/find.sql
 \ir 50_versions/keys.sql
+\ir 20_capture/policy_columns.sql
 \ir 60_rules/tables.sql
 \ir 50_versions/down.sql
 \ir 20_capture/log.sql
@@ -71,6 +72,7 @@
 \ir 50_versions/create.sql
 \ir 50_versions/delta.sql
 \ir 50_versions/version.sql
+\ir 50_versions/policies.sql
 \ir 50_versions/names_of_then.sql
 \ir 50_versions/up.sql
 \ir 50_versions/rekey.sql

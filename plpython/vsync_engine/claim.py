@@ -56,6 +56,7 @@ class _Document:
     hashes: list[str]
     further: str | None = None  # its other columns, as JSON
     priority: float = 0.0
+    made: str | None = None  # what decides who may read it, when it was rendered
     forced: bool = False  # embedded even where its text has a vector
     missing: set[str] = field(default_factory=set[str])  # hashes of texts without a vector yet
 
@@ -160,6 +161,7 @@ class Claim:
     def _document(self, ruled: Ruled) -> _Document:
         content, digest = ruled.row["content"], ruled.row["hash"]
         document = _Document(ruled.row["key"], digest, content, [content], [digest], ruled.row["further"])
+        document.made = ruled.row["made"]
         document.priority, document.forced = ruled.priority, ruled.forced
         if self.chunking is not None:
             tokens, overlap = self.chunking["tokens"], self.chunking.get("overlap", 0)
@@ -313,6 +315,7 @@ def _rows(document: _Document, texts: dict[str, _Text]) -> Iterable[dict[str, ob
             "vector": text.vector,
             "truncated": text.encoded is not None and text.encoded.truncated,
             "fresh": text.fresh,
+            "made": document.made,
             **(_of_the_document(document) if i == 0 else {}),
         }
 

@@ -20,6 +20,7 @@ RESERVED = frozenset(
         "document_hash",
         "embedded_at",
         "embedding",
+        "made_from",
         "token",
         "truncated",
         "version",

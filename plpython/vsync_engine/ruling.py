@@ -16,6 +16,7 @@ from vsync_engine.judging import Case
 from vsync_engine.verdicts import Match, Rule, Verdict, next_time, resolve
 
 _NEVER_SENT = ("skip", "exclude")
+_NEVER_HIDDEN = ("skip", "defer")  # they keep an old text in sight: no reason where nobody may see it
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class _Mark:
     looking: bool
     forced: bool | None
     same: bool | None
+    moved: bool | None
 
     def standing(self, known: dict[int, Rule]) -> Match | None:
         """Return the rule of stage change that holds the document back, to be weighed against the others."""
@@ -87,7 +89,10 @@ def rule(host: Host, version_id: int, token: int, rows: list[Row], seconds: floa
         verdict = resolve([match for match in found if mark.allows(match, now)] + ([standing] if standing else []))
         decided.append((row["key"], _own(verdict, standing)))
         deciding = _deciding(verdict, standing)
-        stands = mark.is_lost(known) if deciding is None else deciding is standing
+        if mark.moved and (deciding is None or deciding.action in _NEVER_HIDDEN):
+            deciding, stands = None, False
+        else:
+            stands = mark.is_lost(known) if deciding is None else deciding is standing
         forced = bool(mark.forced) and any(mark.forces(match) for match in found)
         if mark.same and (not forced or (deciding is not None and deciding.action in _NEVER_SENT)):
             out.append({"key": row["key"], "verdict": "settle"})

@@ -49,6 +49,11 @@ as $$
             union select k ->> 'column' from jsonb_array_elements(feed.keys) as k where exists (
                 select from vsync_internal.dependencies as d join vsync_internal.progress as p on p.version_id = d.version_id
                 where d.feed_id = feed.id and p.broken is not null)
+            -- they decide who may see the text, whether or not it shows them
+            union select a.attname from pg_attribute as a
+            where a.attrelid = feed.relation and a.attnum = any (vsync_internal.policy_columns(feed.relation)) and exists (
+                select from vsync_internal.dependencies as d join vsync_internal.progress as p on p.version_id = d.version_id and p.broken is null
+                where d.feed_id = feed.id and d.number = 0)
             union select c from unnest(r.columns) as c order by 1), coalesce(r.images, '{}')
     from vsync_internal.rule_columns(feed) as r
 $$;

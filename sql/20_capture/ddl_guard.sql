@@ -101,6 +101,10 @@ begin
     if to_regclass('vsync_internal.captures') is null or vsync_internal.is_own_ddl() then
         return;
     end if;
+    if tg_tag in ('CREATE POLICY', 'ALTER POLICY', 'GRANT', 'REVOKE') then
+        perform vsync_internal.attempt('select vsync_internal.sync_policies()') where not vsync_internal.is_restored();
+        return;
+    end if;
     perform vsync_internal.attempt('select vsync_internal.follow_partitions()');
     for v_capture in select c.* from vsync_internal.captures as c where tg_tag = 'DROP TRIGGER' loop
         exit when vsync_internal.is_restored();
@@ -132,6 +136,9 @@ begin
         -- a whole row reads differently when a column comes, goes, or changes its name or type
         perform vsync_internal.review(v_relation, 'R', whole_row => true);
     end loop;
+    perform vsync_internal.attempt(format('select vsync_internal.sync_policies(%L)', e.root::oid)) from (
+        select distinct e.root from pg_event_trigger_ddl_commands() as d join vsync_internal.embeddings as e on e.root = d.objid
+        where d.classid = 'pg_class'::regclass and not vsync_internal.is_restored()) as e;
     for v_version_id in
         select distinct r.id from pg_event_trigger_ddl_commands() as d, vsync_internal.readers_of(d.classid, d.objid) as r (id)
         where d.command_tag in ('CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE') order by 1
@@ -145,7 +152,7 @@ begin
 end
 $$;
 comment on function vsync_internal.follow_ddl() is
-'follows renames, attached partitions and dropped triggers of captured relations, and views, functions and types that are replaced';
+'follows renames, attached partitions, dropped triggers and policies of captured relations, and views, functions and types that are replaced';
 
 create function vsync_internal.notice_drop()
 returns event_trigger
@@ -174,6 +181,8 @@ begin
             or exists (select from unnest(f.columns) as u (name) where not exists (
                 select from pg_attribute as a where a.attrelid = f.relation and a.attname = u.name and not a.attisdropped))
         order by 1) as f;
+    perform vsync_internal.attempt('select vsync_internal.sync_policies()') where exists (
+        select from pg_event_trigger_dropped_objects() as d where d.object_type in ('policy', 'table column')) and not vsync_internal.is_restored();
     perform vsync_internal.attempt('select vsync_internal.follow_partitions()');
 end
 $$;
@@ -184,7 +193,8 @@ do $$
 begin
     if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
         create event trigger vsync_follow_ddl on ddl_command_end
-            when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER', 'CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE')
+            when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER', 'CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE',
+                'CREATE POLICY', 'ALTER POLICY', 'GRANT', 'REVOKE')
             execute function vsync_internal.follow_ddl();
         create event trigger vsync_notice_drop on sql_drop execute function vsync_internal.notice_drop();
     end if;

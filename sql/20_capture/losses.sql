@@ -73,6 +73,8 @@ begin
             null; -- the next look finds it again
         end;
     end loop;
+    -- what no event trigger saw, or a lock kept it from following
+    perform vsync_internal.attempt('select vsync_internal.sync_policies()') where relations is null;
     return v_count;
 end
 $$;

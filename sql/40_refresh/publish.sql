@@ -1,5 +1,5 @@
 create type vsync_internal.publishable as (
-    key text, chunk int, content text, hash text, document text, vector text, further jsonb, whole text, truncated boolean, fresh boolean);
+    key text, chunk int, content text, hash text, document text, vector text, further jsonb, whole text, truncated boolean, fresh boolean, made text);
 comment on type vsync_internal.publishable is 'a chunk as the worker hands it over';
 
 create function vsync_internal.publish(token bigint, rows text, inferred bigint, busy float8 default 0)
@@ -38,22 +38,22 @@ begin
             from (
                 select r.*, m.captured_at, coalesce(r.vector::%2$s, %7$s) as embedding
                 from unnest($2, $4) as m (key, captured_at)
-                join (select r.*, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash from unnest($1) as r) as r using (key)) as r
+                join (select r.*, decode(r.hash, 'hex') as content_hash, decode(r.document, 'hex') as document_hash, decode(r.made, 'hex') as made_from from unnest($1) as r) as r using (key)) as r
             window of_document as (partition by r.key)),
         shrunk as (
             delete from vsync_data.%3$I as v
             using (select %6$s, max(g.chunk) as last from given as g where g.is_whole group by %6$s) as k
             where %5$s and v.chunk > k.last and v.token <= $3),
         written as (
-            insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, attributes, truncated, token,
+            insert into vsync_data.%3$I as v (%4$s, chunk, chunks, content, content_hash, document_hash, embedding, attributes, made_from, truncated, token,
                 captured_at, embedded_at, worker)
-            select %6$s, g.chunk, g.chunks, g.content, g.content_hash, g.document_hash, g.embedding, g.attributes, g.truncated, $3,
+            select %6$s, g.chunk, g.chunks, g.content, g.content_hash, g.document_hash, g.embedding, g.attributes, g.made_from, g.truncated, $3,
                 g.captured_at, clock_timestamp(), pg_backend_pid()
             from given as g where g.is_whole
             order by %6$s, g.chunk
             on conflict (%4$s, chunk) do update
             set chunks = excluded.chunks, content = excluded.content, content_hash = excluded.content_hash,
-                document_hash = excluded.document_hash, embedding = excluded.embedding, attributes = excluded.attributes, truncated = excluded.truncated,
+                document_hash = excluded.document_hash, embedding = excluded.embedding, attributes = excluded.attributes, made_from = excluded.made_from, truncated = excluded.truncated,
                 token = excluded.token, captured_at = excluded.captured_at, embedded_at = excluded.embedded_at, worker = excluded.worker
             where v.token <= excluded.token)
         select array_agg(distinct g.key), count(distinct g.hash) filter (where g.fresh), count(*) - count(distinct g.hash) filter (where g.fresh),
@@ -78,5 +78,5 @@ $$;
 comment on function vsync_internal.publish(bigint, text, bigint, float8) is
 'writes the vectors of documents that this claim still owns, drops chunks that are gone, finishes the marks: one transaction.
 rows: a JSON array, a chunk an object; vector null copies the vector of the same text, from this version or another one of the same model;
-further: the document''s other columns, whole: its text where that is in several chunks, with the first chunk.
+further: the document''s other columns, whole: its text where that is in several chunks, with the first chunk; made: as render() told it.
 inferred, busy: texts sent to the model since the last publish, and the seconds it took. Returns the number of documents written';

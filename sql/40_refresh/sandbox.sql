@@ -4,6 +4,7 @@
 create function vsync_internal.call_render(data name, keys text[], ticket text)
 returns table (key text, content text, further jsonb)
 language plpgsql
+stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -13,6 +14,7 @@ declare
     v_context text;
 begin
     begin
+        -- stable, so that it reads what its caller's statement reads
         return query execute format('select r.key, r.content, r.further from vsync_data.%I($1, $2) as r', data || '_render') using keys, ticket;
         v_done := true;
         raise sqlstate 'VS900';

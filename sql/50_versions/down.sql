@@ -111,6 +111,51 @@ set search_path = pg_catalog, pg_temp
 as $$ select case when exists (select from pg_class as c where c.oid = relation) then relation::text else 'pg_catalog.pg_class' end $$;
 comment on function vsync_internal.name_of(regclass) is 'SQL: the name of a relation, of one that is gone the name of another, whose number differs';
 
+create function vsync_internal.policy_form(version vsync_internal.versions)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object('columns', (select jsonb_agg(format('%s %s', a.attnum, format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+            from pg_attribute as a where a.attrelid = e.root and a.attnum = any (vsync_internal.policy_columns(e.root))),
+        'text', md5(concat_ws(' ', e.root, vsync_internal.made_of(e.root, 'r'), vsync_internal.key_list(version.keys, '%2$I'))),
+        -- who may read single columns only is not refused for those that decide
+        'shared', exists (select from pg_attribute as a join jsonb_array_elements(version.keys) as k on a.attname = k ->> 'column'
+            where a.attrelid = e.root and a.attacl is not null))
+    from vsync_internal.embeddings as e where e.name = version.embedding and vsync_internal.policy_columns(e.root) is not null
+$$;
+comment on function vsync_internal.policy_form(vsync_internal.versions) is
+'what the policy of a version''s vector table has to be made for; null where no column of the root decides who may read a row';
+
+create function vsync_internal.put_moved(version vsync_internal.versions)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'off'
+as $$
+declare
+    v_root regclass := (select e.root from vsync_internal.embeddings as e where e.name = version.embedding);
+    v_moved text := format('vsync_data.%I(%s)', version.data || '_moved', vsync_internal.key_list(version.keys, '%3$s'));
+    v_made text := vsync_internal.made_of(v_root, 'r');
+begin
+    perform vsync_internal.begin_own_ddl();
+    if v_made is null then
+        execute format('drop function if exists %s', v_moved);
+        return false;
+    end if;
+    -- as text, which stands in the way of no change of the root; it tells nothing but that a worker has to look at a key
+    execute format('create or replace function %s returns boolean language plpgsql stable security definer set search_path = pg_catalog, pg_temp as %L', v_moved,
+        format(e'begin\n    return exists (select from vsync_data.%I as v left join %s as r on %s where %s and v.made_from is distinct from %s);\nend',
+            version.data, v_root, vsync_internal.key_list(version.keys, 'r.%2$I = v.%1$I', ' and '),
+            vsync_internal.key_list(version.keys, 'v.%1$I = $%4$s', ' and '), v_made));
+    execute format('grant execute on function %s to public', v_moved);
+    return true;
+end
+$$;
+comment on function vsync_internal.put_moved(vsync_internal.versions) is
+'makes the function that tells, for whoever may not read the columns that decide, whether they have changed since a text was rendered; returns whether any decide';
+
 create function vsync_internal.put_policy(version vsync_internal.versions)
 returns boolean
 language plpgsql
@@ -124,17 +169,23 @@ declare
     v_down boolean := vsync_internal.is_down(version.id);
     v_visible text := format('vsync_data.%I', version.data || '_visible');
     v_types text := vsync_internal.key_list(version.keys, '%3$s');
+    v_form jsonb := vsync_internal.policy_form(version);
+    v_moved text := format(' and not vsync_data.%I', version.data || '_moved');
 begin
     perform vsync_internal.begin_own_ddl();
     if to_regclass(format('vsync_data.%I', version.data)) is null then
         return false;
     end if;
+    update vsync_internal.versions as v set policy = v_form where v.id = version.id and v.policy is distinct from v_form;
     execute format('drop policy if exists visible_in_root on vsync_data.%I', version.data);
+    perform vsync_internal.put_moved(version);
     if not v_down then
         -- Whoever may not read the root is denied here too, and row-level security of the root, once on, decides row by row.
         execute format('create policy visible_in_root on vsync_data.%1$I for select using (not (select row_security_active(%2$L::regclass)) '
-            'or exists (select from %3$s as r where %4$s))', version.data, v_root, v_root,
-            vsync_internal.key_list(version.keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', version.data), '%', '%%')), ' and '));
+            'or exists (select from %3$s as r where %4$s%5$s)%6$s)', version.data, v_root, v_root,
+            vsync_internal.key_list(version.keys, format('r.%%2$I = %s.%%1$I', replace(format('%I', version.data), '%', '%%')), ' and '),
+            case when not (v_form ->> 'shared')::boolean then format(' and %I.made_from = %s', version.data, vsync_internal.made_of(v_root, 'r')) end,
+            case when (v_form ->> 'shared')::boolean then format('%s(%s)', v_moved, vsync_internal.key_list(version.keys, '%1$I')) end);
         execute format('drop function if exists %s(%s)', v_visible, v_types);
         return true;
     end if;
@@ -143,17 +194,18 @@ begin
         e'begin\n    if to_regclass(%1$L)::oid is distinct from %2$s::oid then return false; end if;\n'
         '    if not has_table_privilege(%2$s::oid, ''select'') and not (%3$s) then\n'
         '        raise insufficient_privilege using message = ''permission denied for table ''%1$L; end if;\n'
-        '    if not row_security_active(%2$s::oid) then return true; end if;\n    return exists (select from %1$s as r where %4$s);\n'
+        '    if not row_security_active(%2$s::oid) then return true; end if;\n    return exists (select from %1$s as r where %4$s)%5$s;\n'
         'exception when undefined_table or undefined_column or undefined_function then return false;\nend',
         v_name, v_root::oid, vsync_internal.key_list(version.keys, format('has_column_privilege(%s::oid, %%2$L, ''select'')', v_root::oid), ' and '),
-        vsync_internal.key_list(version.keys, 'r.%2$I = $%4$s', ' and ')));
+        vsync_internal.key_list(version.keys, 'r.%2$I = $%4$s', ' and '),
+        case when v_form is not null then format('%s(%s)', v_moved, vsync_internal.key_list(version.keys, '$%4$s')) end));
     execute format('grant execute on function %s(%s) to public', v_visible, v_types);
     execute format('create policy visible_in_root on vsync_data.%I for select using (%s(%s))', version.data, v_visible, vsync_internal.key_list(version.keys, '%1$I'));
     return true;
 end
 $$;
 comment on function vsync_internal.put_policy(vsync_internal.versions) is
-'makes the policy by which who may not see a row of the root does not see its vectors; while the document cannot be read, in a form that does not depend on
+'makes the policy by which who may not see a row of the root does not see its vectors, nor a text from before the row became one that they see; while the document cannot be read, in a form that does not depend on
 the root''s columns';
 
 create function vsync_internal.put_missing(version vsync_internal.versions)

@@ -27,7 +27,7 @@ begin
     execute format('drop table if exists vsync_data.%I, vsync_data.%I', version.data, vsync_internal.counter_name(version));
     for v_reader in
         select p.oid::regprocedure from pg_proc as p, (
-            select unnest(vsync_internal.reader_suffixes() || array['_excluded', '_hides', '_visible'])
+            select unnest(vsync_internal.reader_suffixes() || array['_excluded', '_hides', '_visible', '_moved'])
             union all select '_delta_' || d.number from vsync_internal.dependencies as d where d.version_id = version.id) as f (suffix)
         where p.pronamespace = 'vsync_data'::regnamespace and p.proname = version.data || f.suffix
     loop

@@ -71,6 +71,7 @@ begin
             v_old := v_version.data || '_old';
             execute format('drop policy if exists visible_in_root on vsync_data.%I', v_version.data);
             execute format('drop function if exists vsync_data.%I(%s)', v_version.data || '_visible', vsync_internal.key_list(v_version.keys, '%3$s'));
+            execute format('drop function if exists vsync_data.%I(%s)', v_version.data || '_moved', vsync_internal.key_list(v_version.keys, '%3$s'));
             execute format('alter table vsync_data.%I rename to %I', v_version.data, v_old);
             perform vsync_internal.make_vectors(v_version.data, v_keys,
                 (select m.dimensions from vsync_internal.models as m where m.id = v_version.model_id));

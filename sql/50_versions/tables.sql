@@ -29,12 +29,15 @@ create table vsync_internal.versions (
     retired_xid xid8,
     analysis_error text,
     stored jsonb,
+    policy jsonb,
     unique (embedding, version)
 );
 comment on table vsync_internal.versions is 'one build of an embedding: model, document query, chunking, and its own vector table';
 comment on column vsync_internal.versions.stored is
 'the document as its view last was: text (names of that day, qualified), and relations with the names and numbers of their columns; a view that is gone is
 made again from it';
+comment on column vsync_internal.versions.policy is
+'what the policy of the vector table was made for, as policy_form() tells it: columns of the root that its own policies read; null: none do';
 comment on column vsync_internal.versions.following is 'false: retired for longer than its rollback window, changes reach it no more';
 comment on column vsync_internal.versions.analysis_error is
 'why the document could not be analysed again after a table that it reads was altered; null: the change was followed';

@@ -114,7 +114,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     execute format('create table vsync_data.%1$I (%2$s, chunk int not null, chunks int not null, content text not null, content_hash bytea not null, '
-        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, attributes jsonb, truncated boolean not null, token bigint not null, '
+        'document_hash bytea not null, embedding %3$I.vector(%4$s) not null, attributes jsonb, made_from bytea, truncated boolean not null, token bigint not null, '
         'captured_at timestamptz not null, embedded_at timestamptz not null, worker int not null, primary key (%5$s, chunk)) with (fillfactor = 90)',
         data, (select string_agg(format('%I %s%s not null', k ->> 'output', k ->> 'type',
             coalesce(' collate ' || nullif(k ->> 'collation', ''), '')), ', ' order by i)
@@ -125,9 +125,9 @@ begin
     execute format('alter table vsync_data.%I alter column embedding set storage %s', data,
         case when dimensions <= 1500 then 'plain' else 'external' end);
     execute format('alter table vsync_data.%I enable row level security', data);
-    -- attributes are for rules: of who may read the root not everybody may read every column
+    -- attributes are for rules, and made_from is of the root's policies: of who may read the root not everybody may read every column
     execute format('grant select (%s) on vsync_data.%I to public', (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
-        where a.attrelid = format('vsync_data.%I', data)::regclass and a.attnum > 0 and a.attname <> 'attributes'), data);
+        where a.attrelid = format('vsync_data.%I', data)::regclass and a.attnum > 0 and a.attname not in ('attributes', 'made_from')), data);
     return data;
 end
 $$;

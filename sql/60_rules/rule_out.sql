@@ -1,4 +1,4 @@
-create type vsync_internal.rendered as (key text, content text, hash text, further text, mark text, doc text, last text);
+create type vsync_internal.rendered as (key text, content text, hash text, further text, mark text, doc text, last text, made text);
 comment on type vsync_internal.rendered is 'a document whose text differs from what is embedded';
 
 create function vsync_internal.document_reads(embedding name)
@@ -30,7 +30,7 @@ declare
 begin
     return concat_ws(', ',
         case when reads is null then 'null::text' else 'jsonb_build_object(''verdict'', m.verdict, ''rule_id'', m.rule_id, ''also'', m.also, ''held_until'', m.held_until, '
-            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.mark), ''same'', r.hash = v.document_hash)::text' end || ' as mark',
+            '''looking'', m.looking, ''forced'', m.verdict = ''refresh'' and vsync_internal.is_forced(m.mark), ''same'', r.hash = v.document_hash, ''moved'', p.moved)::text' end || ' as mark',
         case when reads && '{doc,doc.content}' then format('(coalesce(r.further, ''{}'') || %s%s)::text', v_key,
             case when 'doc.content' = any (reads) then ' || jsonb_build_object(''content'', r.content)' else '' end) else 'null::text' end || ' as doc',
         case when reads && '{last,last.content}' then format('case when v.document_hash is not null then (coalesce(v.attributes - ''content'', ''{}'') || %s '
@@ -40,7 +40,7 @@ begin
 end
 $$;
 comment on function vsync_internal.rule_parts(vsync_internal.versions, text[]) is
-'SQL for render(): columns mark, doc and last as JSON text, from c (key), r (rendered), m (mark) and v (the vectors'' first chunk)';
+'SQL for render(): columns mark, doc and last as JSON text, from c (key), r (rendered), m (mark), v (the vectors'' first chunk) and p (policies)';
 
 create function vsync_internal.is_forced(mark vsync_internal.marks)
 returns boolean

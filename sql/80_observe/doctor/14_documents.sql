@@ -17,6 +17,21 @@ select 'documents', 'error', format('the serving view %s of %s is gone', format(
 from vsync_internal.embeddings as e
 join pg_catalog.pg_class as r on r.oid = e.root
 join pg_catalog.pg_namespace as s on s.oid = r.relnamespace
-where not vsync_internal.has_view(e.name);
+where not vsync_internal.has_view(e.name)
+union all
+select 'documents', 'warning',
+    format('%s documents of %s, version %s, are hidden from who row-level security applies to, until a worker has looked at them', h.documents, v.embedding, v.version),
+    'call vsync.work(), or run: vsync worker'
+from vsync_internal.versions as v, lateral vsync_internal.hidden_by_policy(v.id) as h (documents)
+where v.state <> 'dropped' and h.documents > 0
+union all
+select 'documents', 'error',
+    format('policies of %s have changed, and the vectors of %s, version %s, do not follow them', e.root, v.embedding, v.version),
+    'call vsync.work(), or run: vsync worker'
+from vsync_internal.versions as v
+join vsync_internal.embeddings as e on e.name = v.embedding
+join pg_catalog.pg_class as c on c.oid = e.root
+where v.state <> 'dropped' and to_regclass(format('vsync_data.%I', v.data)) is not null and v.policy is distinct from vsync_internal.policy_form(v);
 comment on view vsync_internal.doctor_14_documents is
-'documents whose names mean another table or column now, that could not be analysed again, or whose serving view was dropped';
+'documents whose names mean another table or column now, that could not be analysed again, whose serving view was dropped,
+or that row-level security hides until a worker runs';
