@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from vsync_admin.errors import CommandError, ExitCode
+from vsync_admin.output import printable
 
 Document = Annotated[
     str | None, typer.Option("--document", metavar="SQL", help="The document query: the key, and a text content.")
@@ -18,6 +19,17 @@ File = Annotated[
 Chunk = Annotated[
     str | None, typer.Option("--chunk", metavar="JSON", help='For example {"tokens": 200, "overlap": 20}.')
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is lost; CommandError where the answer is no, or nobody is there to answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("there is no terminal to ask at", hint="Add --yes.", code=ExitCode.USAGE)
+    if not typer.confirm(printable(question), err=True):
+        raise CommandError("nothing was dropped")
 
 
 def read_document(document: str | None, file: Path | None) -> str | None:

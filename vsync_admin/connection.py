@@ -1,7 +1,6 @@
 """Connecting as psql does: -d, -h, -p, -U, else PG* variables, service and password files (all libpq's)."""
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -9,13 +8,18 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import psycopg
 import typer
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
 
 from vsync_admin.errors import CommandError, ExitCode
+from vsync_admin.output import say
 
 Row = DictRow
 P = ParamSpec("P")
 
+_SCHEMAS = """
+select n.nspname from pg_catalog.pg_namespace as n
+where n.nspname in ('vsync', 'vsync_data', 'vsync_internal') order by n.nspname
+"""
 _PANEL = "Connection"
 Dbname = Annotated[
     str | None, typer.Option("--dbname", "-d", help="Database, or a connection string.", rich_help_panel=_PANEL)
@@ -49,14 +53,42 @@ class Session:
             raise CommandError("malformed connection string", detail=str(error).strip(), code=ExitCode.USAGE) from error
 
 
-def connect(session: Session) -> psycopg.Connection[Row]:
-    """Open an autocommit connection with rows as dicts; notices go to stderr. CommandError (exit 3) when refused."""
+def connect(session: Session, *, installed: bool = True) -> psycopg.Connection[Row]:
+    """Open an autocommit connection with rows as dicts; notices go to stderr.
+
+    installed: vsync must be there. CommandError where it is not, and (exit code 3) where there is no connection.
+    """
     try:
-        connection = psycopg.Connection[Row].connect(session.conninfo, autocommit=True, row_factory=dict_row)
+        connection = psycopg.Connection[Row].connect(
+            session.conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
     except psycopg.OperationalError as error:
         raise CommandError(str(error).strip(), code=ExitCode.NO_CONNECTION) from error
     connection.add_notice_handler(_tell)
+    if installed:
+        try:
+            require_vsync(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+def schemas_of_vsync(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return those schemas of vsync that the database has: all three, or none where it is not installed."""
+    cursor = connection.cursor(row_factory=tuple_row)
+    return [name for (name,) in cursor.execute(_SCHEMAS).fetchall()]
+
+
+def require_vsync(connection: psycopg.Connection[Any]) -> None:
+    """Raise CommandError where the database has no vsync."""
+    if schemas_of_vsync(connection):
+        return
+    raise CommandError(
+        f'vsync is not installed in database "{connection.info.dbname}"',
+        hint="As a superuser: create extension vsync cascade. Without files on the server: vsync install."
+        " For another database: -d NAME, or PGDATABASE.",
+    )
 
 
 def takes_session(command: Callable[Concatenate[Session, P], None]) -> Callable[..., None]:
@@ -109,6 +141,6 @@ def merge(
 
 
 def _tell(diagnostic: psycopg.errors.Diagnostic) -> None:
-    sys.stderr.write(f"{diagnostic.severity}: {diagnostic.message_primary}\n")
+    say(f"{diagnostic.severity}: {diagnostic.message_primary}")
     if diagnostic.message_hint:
-        sys.stderr.write(f"HINT: {diagnostic.message_hint}\n")
+        say(f"HINT: {diagnostic.message_hint}")

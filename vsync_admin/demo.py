@@ -82,7 +82,7 @@ def run(console: Console, talk: Console) -> Outcome:
     private = dev.up()
     dsn = dev.dsn()
     _sql(console, "create extension if not exists vsync cascade;")
-    with connect(Session({"dbname": dsn})) as connection:
+    with connect(Session({"dbname": dsn}), installed=False) as connection:
         connection.execute("set client_min_messages = warning")
         connection.execute("create extension if not exists vsync cascade")
         console.print(f"running in {private.directory}")

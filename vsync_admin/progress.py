@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vsync_admin.connection import Row
+from vsync_admin.output import cell
 
 _BAR = 30  # characters
 _WHOLE = ("ready", "active", "retired")
@@ -23,10 +24,10 @@ def bars(rows: Sequence[Row]) -> RenderableType:
         made.add_column(name, justify="right" if name in ("version", "done", "rate", "time left") else "left")
     for row in rows:
         made.add_row(
-            row["embedding"],
-            str(row["version"]),
-            row["label"],
-            row["phase"],
+            cell(row["embedding"]),
+            cell(row["version"]),
+            cell(row["label"]),
+            cell(row["phase"]),
             _bar(row),
             "" if row["total"] is None else f"{row['done']} of {row['total']}",
             f"{row['rate']:.1f}/s" if row["rate"] else "",

@@ -87,7 +87,7 @@ def test_embedding_create_list_show_drop(dsn: str, notes: None, db: Connection):
     assert shown["versions"][0]["columns"] == ["body", "id"]
     assert shown["status"][0]["documents"] == 0
     assert "public.notes_search" in vsync(dsn, "embedding", "show", "notes_search").stdout
-    assert answer(dsn, "embedding", "drop", "notes_search") == [{"name": "notes_search"}]
+    assert answer(dsn, "embedding", "drop", "notes_search", "--yes") == [{"name": "notes_search"}]
     assert answer(dsn, "embedding", "list") == []
 
 

@@ -47,7 +47,7 @@ def test_list_show_history_enable_disable_drop(dsn: str, shop: Connection) -> No
     assert value(shop, "select enabled from vsync.rules where name = 'night'") is False
     answer(dsn, "rule", "enable", "night")
     assert [row["change"] for row in answer(dsn, "rule", "history", "night")] == ["enable", "disable", "create"]
-    answer(dsn, "rule", "drop", "night")
+    answer(dsn, "rule", "drop", "night", "--yes")
     assert answer(dsn, "rule", "history", "night")[0]["change"] == "drop"
     missing = vsync(dsn, "rule", "show", "nigth")
     assert missing.returncode == 1

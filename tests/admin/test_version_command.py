@@ -39,8 +39,8 @@ def test_add_list_compare_activate_roll_back_drop(dsn: str, rollout: Connection)
     assert compared[0]["answers_a"][0]["key"] == {"id": 2}
     assert answer(dsn, "version", "activate", "catalog", "2") == [{"version": 2}]
     assert answer(dsn, "version", "rollback", "catalog") == [{"version": 1}]
-    assert vsync(dsn, "version", "drop", "catalog", "1").returncode == 1
-    assert answer(dsn, "version", "drop", "catalog", "2") == [{"version": 2}]
+    assert vsync(dsn, "version", "drop", "catalog", "1", "--yes").returncode == 1
+    assert answer(dsn, "version", "drop", "catalog", "2", "--yes") == [{"version": 2}]
     assert [row["version"] for row in answer(dsn, "version", "list")] == [1]
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from vsync_admin import outside
-from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
+from vsync_admin import catalogue, outside
+from vsync_admin.arguments import Chunk, Document, File, Yes, check_json, confirm, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import console, emit, emit_json, table
@@ -56,7 +56,7 @@ def create(
         "index": check_json(index, "--index"),
         "if_not_exists": if_not_exists,
     }
-    with connect(session) as connection:
+    with connect(session) as connection, catalogue.suggesting(model):
         rows = outside.execute(connection, load("create_embedding"), arguments)
     emit(rows, as_json=session.json)
 
@@ -91,8 +91,10 @@ def drop(
     session: Session,
     name: Name,
     if_exists: Annotated[bool, typer.Option("--if-exists", help="Nothing happens when it is not there.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Drop an embedding with its vectors, view and capture; the source table stays as it is."""
+    """Drop an embedding with its vectors, view and capture; the source table stays as it is. Asks, or takes --yes."""
+    confirm(f'Drop embedding "{name}" with all its versions and vectors?', yes=yes)
     with connect(session) as connection:
         rows = connection.execute(_DROP, (name, if_exists)).fetchall()
     emit([row for row in rows if row["name"]], as_json=session.json)

@@ -3,7 +3,8 @@
 import typer
 
 from vsync_admin import __version__
-from vsync_admin.connection import Session, connect, takes_session
+from vsync_admin.connection import Session, connect, schemas_of_vsync, takes_session
+from vsync_admin.errors import CommandError
 from vsync_admin.output import emit, say
 
 
@@ -22,7 +23,14 @@ def install(session: Session) -> None:
     """
     from vsync_admin.extension import install_into
 
-    with connect(session) as connection:
+    with connect(session, installed=False) as connection:
+        if found := schemas_of_vsync(connection):
+            raise CommandError(
+                f'vsync is already installed in database "{connection.info.dbname}"',
+                detail=f"It has schema {', '.join(found)}.",
+                hint="Check it: vsync doctor. To start over, and lose all vectors: drop extension vsync cascade, or"
+                f" without the extension: drop schema {', '.join(found)} cascade.",
+            )
         omitted = install_into(connection)
         row = {"database": connection.info.dbname, "version": __version__, "omitted": " ".join(omitted)}
     for name in omitted:

@@ -8,7 +8,7 @@ import psycopg
 import typer
 
 from vsync_admin import outside, rule_files, rule_plan
-from vsync_admin.arguments import check_json
+from vsync_admin.arguments import Yes, check_json, confirm
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import console, emit, emit_json, report_database_error, say, table
@@ -136,8 +136,10 @@ def drop(
     session: Session,
     name: Name,
     if_exists: Annotated[bool, typer.Option("--if-exists", help="Nothing happens when it is not there.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Drop a rule; what it held back is decided again, and its history stays."""
+    """Drop a rule; what it held back is decided again, and its history stays. Asks, or takes --yes."""
+    confirm(f'Drop rule "{name}"?', yes=yes)
     _call(session, _DROP, name, if_exists)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, LiteralString
 import orjson
 import typer
 
-from vsync_admin import comparison, outside, progress
-from vsync_admin.arguments import Chunk, Document, File, check_json, read_document
+from vsync_admin import catalogue, comparison, outside, progress
+from vsync_admin.arguments import Chunk, Document, File, Yes, check_json, confirm, read_document
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.output import console, emit, say, table
@@ -61,7 +61,7 @@ def add(
         "chunk": check_json(chunk, "--chunk"),
         "options": "{}" if given is None else orjson.dumps({"index": orjson.loads(given)}).decode(),
     }
-    with connect(session) as connection:
+    with connect(session) as connection, catalogue.suggesting(model):
         rows = outside.execute(connection, load("add_version"), arguments)
     emit(rows, as_json=session.json)
     say(f"once a worker has filled it: vsync version activate {embedding} {rows[0]['version']}")
@@ -129,8 +129,9 @@ def rollback(session: Session, embedding: Embedding) -> None:
 
 @group.command()
 @takes_session
-def drop(session: Session, embedding: Embedding, version: Version) -> None:
-    """Drop a version with its vectors; never the active one, nor the one that a rollback would serve."""
+def drop(session: Session, embedding: Embedding, version: Version, yes: Yes = False) -> None:
+    """Drop a version with its vectors; never the active one, nor what a rollback would serve. Asks, or takes --yes."""
+    confirm(f'Drop version {version} of embedding "{embedding}" with its vectors?', yes=yes)
     _switch(session, _DROP, embedding, version)
 
 
