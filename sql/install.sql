@@ -112,6 +112,7 @@
 \ir 80_observe/recall.sql
 \ir 80_observe/stat_capture.sql
 \ir 80_observe/failures.sql
+\ir 80_observe/worker_report.sql
 \ir 80_observe/explain_row.sql
 \ir 80_observe/explain_embedding.sql
 \ir 80_observe/explain_impact.sql

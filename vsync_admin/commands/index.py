@@ -13,6 +13,7 @@ from rich.progress import Progress
 from vsync_admin.arguments import check_json
 from vsync_admin.connection import Row, Session, connect, takes_session
 from vsync_admin.output import emit, say
+from vsync_admin.pooler import refuse_transaction_pooling
 from vsync_admin.queries import load
 
 _STATEMENTS = "select statement from vsync.index_statements(%s::name, %s, %s::jsonb)"
@@ -68,6 +69,7 @@ def recall(
 
 def _build(session: Session, embedding: str, version: int | None, index: str | None, *, anew: bool) -> None:
     with connect(session) as connection, connect(session) as watcher:
+        refuse_transaction_pooling(connection, session.conninfo, "vsync index")
         arguments = {"embedding": embedding, "version": version}
         rows = connection.execute(load("index"), arguments).fetchall()
         if rows[0]["built"] and not anew:

@@ -1,0 +1,26 @@
+create function vsync_internal.worker_report(embedding name default null)
+returns table (embedding name, version int, state text, broken text, waiting_for text, pending bigint, failed bigint, quarantined bigint,
+    embedded_total bigint, failed_total bigint)
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.embedding, v.version, case when v.paused then 'paused' else v.state end, p.broken,
+        case when p.retry_at > clock_timestamp() then p.last_error end,
+        q.pending + coalesce(g.keys, 0), q.failed, q.quarantined, p.embedded_total, p.failed_total
+    from vsync_internal.versions as v
+    join vsync_internal.progress as p on p.version_id = v.id
+    cross join lateral (
+        select count(*) filter (where m.attempts = 0 and m.due_at is distinct from m.held_until or m.attempts = 0 and m.due_at is null) as pending,
+            count(*) filter (where m.attempts > 0 and m.due_at < 'infinity') as failed,
+            count(*) filter (where m.attempts > 0 and m.due_at = 'infinity') as quarantined
+        from vsync_internal.marks as m where m.version_id = v.id) as q
+    cross join lateral (
+        select sum(cardinality(c.keys)) as keys from vsync_internal.pages as c where c.version_id = v.id) as g
+    where v.state <> 'dropped' and (worker_report.embedding is null or v.embedding = worker_report.embedding)
+    order by v.embedding, v.version
+$$;
+comment on function vsync_internal.worker_report(name) is
+'what `vsync worker` logs, a row a live version; counts the queue and no vectors, so that it may be asked every few seconds. waiting_for: the error after
+which the version is left alone for a while; failed: documents waiting for another attempt; quarantined: those that had too many';
