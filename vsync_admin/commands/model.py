@@ -59,8 +59,6 @@ def add(
     The same files again change nothing; other files under the same name make a new revision.
     """
     options = parse_options(option or [])
-    if source in catalogue.CATALOGUE:
-        options = {**catalogue.CATALOGUE[source].options, **options}
     with connect(session) as connection:
         if not source.startswith(_SERVER_DIRECTORY):
             file = options.get("file")
