@@ -89,8 +89,16 @@ begin
     end if;
     capture := vsync_internal.check_capture(capture);
     v_valid := vsync_internal.check_embedding_options(options) and vsync_internal.check_index(index);
-    -- serialises creations of one name; the loser then sees the winner's row
-    perform vsync_internal.lock_row('embedding', name);
+    begin
+        -- serialises creations of one name; the loser then sees the winner's row, and keeps no lock on what is another's
+        perform vsync_internal.lock_row('embedding', name) where not exists (
+            select from vsync_internal.embeddings as e where e.name = check_new_embedding.name);
+        if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then
+            raise sqlstate 'VS900';
+        end if;
+    exception when sqlstate 'VS900' then
+        null;
+    end;
     if exists (select from vsync_internal.embeddings as e where e.name = check_new_embedding.name) then
         if if_not_exists then
             raise notice 'embedding "%" already exists, skipping', name;

@@ -75,7 +75,11 @@ declare
     v_locked boolean;
 begin
     perform vsync_internal.begin_own_ddl();
-    perform vsync_internal.lock_row('embedding', name);
+    -- who may not, or has nothing to drop, gets no lock that its transaction would keep
+    if exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) or not if_exists then
+        perform vsync_internal.require_owner((vsync_internal.find_embedding(name)).owner, format('drop embedding "%s"', name));
+        perform vsync_internal.lock_row('embedding', name);
+    end if;
     if if_exists and not exists (select from vsync_internal.embeddings as e where e.name = drop_embedding.name) then
         raise notice 'embedding "%" does not exist, skipping', name;
         return null;

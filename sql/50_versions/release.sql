@@ -9,12 +9,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_embedding name;
+    v_owner oid;
 begin
-    for v_embedding in
-        select distinct v.embedding from vsync_internal.dependencies as d join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+    -- whoever owns a partition alone cannot alter what the document reads
+    for v_embedding, v_owner in
+        select distinct v.embedding, c.relowner from vsync_internal.dependencies as d
+        join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
+        left join pg_class as c on c.oid = d.relation
         where d.relation = any (vsync_internal.released_with(check_release.relation)) order by 1
     loop
-        if not pg_has_role(role, coalesce((select c.relowner from pg_class as c where c.oid = relation), 0), 'member')
+        if not pg_has_role(role, coalesce(v_owner, 0), 'member')
             and not pg_has_role(role, vsync_internal.owner_of(v_embedding), 'member') then
             raise exception using
                 errcode = 'VS002',
@@ -156,9 +160,6 @@ as $$
 declare
     v_owner name := vsync_internal.owner_of((select v.embedding from vsync_internal.versions as v where v.id = resume_version.version_id));
 begin
-    if not exists (select from vsync_internal.releases as r where r.version_id = resume_version.version_id) then
-        return false;
-    end if;
     if resume_version.relation is null or stage is not null or not exists (select from vsync_internal.dependencies as d
         where d.version_id = resume_version.version_id and d.relation = any (vsync_internal.released_with(resume_version.relation))) then
         perform vsync_internal.require_owner(v_owner, 'resume this version');
@@ -168,7 +169,7 @@ begin
     if stage is not null and vsync_internal.stage_owner(stage) <> v_owner then
         perform vsync_internal.require_owner(null, 'resume this version');
     end if;
-    return vsync_internal.put_up(version_id, stage);
+    return exists (select from vsync_internal.releases as r where r.version_id = resume_version.version_id) and vsync_internal.put_up(version_id, stage);
 end
 $$;
 comment on function vsync_internal.resume_version(int, regclass, name) is 'follows a released version again';

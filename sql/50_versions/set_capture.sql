@@ -78,6 +78,7 @@ declare
     v_relation regclass;
 begin
     perform vsync_internal.begin_own_ddl();
+    perform vsync_internal.require_owner((vsync_internal.find_embedding(embedding)).owner, format('change the capture of "%s"', embedding));
     perform vsync_internal.lock_row('embedding', embedding);
     v_embedding := vsync_internal.find_embedding(embedding);
     perform vsync_internal.require_owner(v_embedding.owner, format('change the capture of "%s"', embedding));

@@ -36,6 +36,8 @@ begin
                 coalesce(quote_literal(action), 'null')),
             hint = 'See \df+ vsync.create_rule for an example.';
     end if;
+    -- before the lock, which its transaction would keep
+    perform vsync_internal.require_owner((vsync_internal.find_embedding(embedding)).owner, format('create rules of "%s"', embedding));
     perform vsync_internal.lock_row('rule', name);
     if exists (select from vsync_internal.rules as r where r.name = create_rule.name) then
         raise exception using
@@ -115,6 +117,7 @@ as $$
 declare
     v_rule vsync_internal.rules;
 begin
+    perform vsync_internal.may_change_rule(name);
     perform vsync_internal.lock_row('rule', name);
     v_rule := vsync_internal.find_rule(name);
     if enabled = v_rule.enabled and v_rule.broken is null then
@@ -159,6 +162,7 @@ as $$
 declare
     v_rule vsync_internal.rules;
 begin
+    perform vsync_internal.may_change_rule(name);
     perform vsync_internal.lock_row('rule', name);
     v_rule := vsync_internal.find_rule(name);
     perform vsync_internal.require_owner((vsync_internal.find_embedding(v_rule.embedding)).owner, format('drop rules of "%s"', v_rule.embedding));

@@ -44,6 +44,7 @@ declare
     v_owner name;
 begin
     perform vsync_internal.require_primary();
+    perform vsync_internal.may_decide(hold);
     -- waits for a worker that is just marking what this hold covers
     select * into v_hold from vsync_internal.holds as h where h.id = decide_hold.hold for update;
     if not found then
@@ -106,7 +107,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select e.owner from vsync_internal.holds as h join vsync_internal.embeddings as e on e.name = h.embedding where h.id = hold_owner.hold
+    select vsync_internal.owner_of(h.embedding) from vsync_internal.holds as h where h.id = hold_owner.hold
 $$;
 comment on function vsync_internal.hold_owner(bigint) is 'the role that may say yes or no to a hold';
 
