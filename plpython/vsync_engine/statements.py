@@ -82,7 +82,11 @@ SECONDS = Statement("select extract(epoch from $1::pg_catalog.interval)::pg_cata
 SET = Statement("select pg_catalog.set_config($1, $2, false)", ("pg_catalog.text", "pg_catalog.text"))
 SETTINGS = Statement("select name, value from vsync.settings")
 SETTLE_VERSIONS = Statement("select vsync_internal.settle_versions()")
-SHOW = Statement("select pg_catalog.current_setting($1)", ("pg_catalog.text",))
+SHOW = Statement(
+    "select name, pg_catalog.current_setting(name) as value, source operator(pg_catalog.=) 'session' as is_own "
+    "from pg_catalog.pg_settings where name operator(pg_catalog.=) any ($1)",
+    ("pg_catalog.text[]",),
+)
 SHOW_AGAIN = Statement("select vsync_internal.show_again($1, $2)", ("pg_catalog.int4", "pg_catalog.text[]"))
 SNAPSHOT = Statement("select pg_catalog.pg_current_snapshot()::pg_catalog.text")
 TIME_ZONE = Statement("select vsync_internal.time_zone()")

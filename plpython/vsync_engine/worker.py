@@ -284,7 +284,7 @@ def work(host: Host, duration: str | None, embedding: str | None) -> None:
 @contextmanager
 def _session(host: Host) -> Generator[None]:
     # a document's code may leave a search_path behind
-    before = {name: value(host, statements.SHOW, name) for name in (*_SESSION, "search_path")}
+    before = host.rows(statements.SHOW, [*_SESSION, "search_path"])
     for name, setting in _SESSION.items():
         host.rows(statements.SET, name, setting)
     host.commit()
@@ -296,8 +296,11 @@ def _session(host: Host) -> Generator[None]:
         try:
             host.rollback()
             host.rows(statements.END_WORK)
-            for name, setting in before.items():
-                host.rows(statements.SET, name, setting)
+            for setting in before:
+                if setting["is_own"]:
+                    host.rows(statements.SET, setting["name"], setting["value"])
+                else:
+                    host.rows(Statement(f"reset {setting['name']}"))
             host.commit()
         except HostError:
             pass  # the session is gone, and with it what it held

@@ -9,6 +9,9 @@ declare
     v_detail pg_catalog.text;
     v_analysis pg_catalog.jsonb;
     v_context pg_catalog.text;
+    v_before pg_catalog.text[];
+    v_warnings pg_catalog.text[];
+    v_done pg_catalog.bool := false;
 begin
     if pg_catalog.current_setting('standard_conforming_strings') operator(pg_catalog.<>) 'on' then
         raise exception using
@@ -36,11 +39,20 @@ begin
     for v_message in select w from pg_catalog.jsonb_array_elements_text(v_analysis operator(pg_catalog.->) 'warnings') as w loop
         raise notice '%', v_message;
     end loop;
+    v_before := vsync_internal.lasting();
     begin
-        foreach v_message in array vsync_internal.check_readable(v_analysis, data, stage) loop
-            raise notice '%', v_message;
-        end loop;
-        perform vsync_internal.try_document(v_analysis, data, stage);
+        begin
+            v_warnings := vsync_internal.check_readable(v_analysis, data, stage);
+            perform vsync_internal.try_document(v_analysis, data, stage);
+            -- what functions of the document left behind goes with this subtransaction
+            v_done := true;
+            raise sqlstate 'VS900';
+        exception when others or query_canceled or assert_failure then
+            perform vsync_internal.end_lasting(v_before);
+            if not v_done or sqlstate operator(pg_catalog.<>) 'VS900' then
+                raise;
+            end if;
+        end;
     exception when undefined_function or undefined_table or undefined_object or undefined_column or invalid_schema_name then
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text, v_context = pg_exception_context;
         raise exception using
@@ -49,6 +61,9 @@ begin
             detail = pg_catalog.format('%s (%s). It is rendered with search_path = pg_catalog, pg_temp.', v_message, v_state),
             hint = vsync_internal.path_hint(v_context, pg_catalog.current_setting('search_path'));
     end;
+    foreach v_message in array v_warnings loop
+        raise notice '%', v_message;
+    end loop;
     begin
         foreach v_message in array vsync_internal.delta_ddl(v_analysis, data, stage) loop
             execute v_message;
@@ -78,21 +93,15 @@ as $$
 declare
     v_message text;
     v_state text;
-    v_done boolean := false;
 begin
     execute format('select count(d.content::text) from %I.%I as d where (%s) in (select %s from %s as r limit 10)',
         stage, data || '_document', vsync_internal.key_list(analysis -> 'keys', 'd.%1$I'), vsync_internal.key_list(analysis -> 'keys', 'r.%2$I'),
         (analysis ->> 'root_oid')::oid::regclass);
-    -- whatever the document's functions left behind goes with this subtransaction
-    v_done := true;
-    raise sqlstate 'VS900';
+    return true;
 exception
     when undefined_function or undefined_table or undefined_object or undefined_column or invalid_schema_name then
         raise;
     when others then
-        if v_done and sqlstate = 'VS900' then
-            return true;
-        end if;
         get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
         raise warning using
             message = 'a document cannot be rendered',

@@ -61,6 +61,7 @@ begin
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
             ('vsync_internal', 'vsync_sandbox', '{end_call, end_lasting, lasting}'),
+            ('vsync_internal', 'vsync_admin', '{end_lasting, lasting}'),
             ('vsync_internal', 'vsync_operator', '{adopt, resume, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
             -- vsync_internal, 50_versions

@@ -238,8 +238,6 @@ NOBODYS = (
     "call_count('catalog_v1', '')",
     "call_hashes('catalog_v1', null, null, '')",
     "call_tuples('catalog_v1', 'select null', '1', '')",
-    "end_lasting(null)",
-    "lasting()",
     "audit_compare(null, null, null, true)",
     "audit_repair(null, '{1}', '{t}', '{t}')",
     "impact_keys(null, '{0}', '1')",

@@ -123,7 +123,7 @@ def test_the_workers_statements_name_everything_with_its_schema() -> None:
 
     for name, statement in vars(statements).items():
         if isinstance(statement, Statement):
-            assert set(re.findall(r"(?<![\w.])(\w+)\(", statement.sql)) <= {"extract"}, name
+            assert set(re.findall(r"(?<![\w.])(\w+)\(", statement.sql)) <= {"extract", "operator"}, name
             assert set(re.findall(r"::(\w+)", statement.sql)) <= {"pg_catalog"}, name
             assert all(kind.startswith("pg_catalog.") for kind in statement.types), name
 
