@@ -142,6 +142,7 @@ begin
             select c.key, c.i, %5$s, r.hash is distinct from v.document_hash as differs, coalesce(length(r.content), 0) as length, r.hash is not null as is_document
             from claimed as c
             left join (select w.*, w as mark from vsync_internal.marks as w where false) as m on true
+            cross join (select false as moved) as p
             left join rendered as r using (%3$s)
             left join vsync_data.%2$I as v on %4$s and v.chunk = 0)
         select jsonb_agg(jsonb_build_object('place', p.i, 'key', p.key, 'doc', p.doc::jsonb, 'last', p.last::jsonb, 'change', $2)),
