@@ -2,10 +2,12 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from races.steps import blocked
 from shop import Connection, declare, open_shop, rows, run, value
 
 Connect = Callable[..., Connection]
@@ -147,6 +149,27 @@ def test_a_worker_between_render_and_publish_hands_over_no_text(
     assert value(worker, published, token, key, content, digest, digest, vector, made) == 1
     assert value(db, "select content from vsync_data.catalog_v1 where id = 1") == "still of a"
     assert (set(tenants.seen("a")), tenants.seen("b")) == ({2, 3}, {})
+    worker.execute("select vsync_internal.release(%s)", [token])
+    db.execute("call vsync.work()")
+    assert tenants.seen("b") == {1: "of b"}
+
+
+def test_a_text_and_what_it_was_made_from_are_of_one_snapshot(
+    db: Connection, tenants: Tenants, connect: Connect
+) -> None:
+    db.execute("update shop.products set title = 'still of a' where id = 1")
+    worker, other = connect(), connect(autocommit=False)
+    worker.execute("select vsync_internal.fold()")
+    (token, keys) = rows(worker, "select token, keys from vsync_internal.claim(1, 10)")[0]
+    other.execute("lock table vsync_internal.secret")  # between the rendering statement and the document
+    with ThreadPoolExecutor(1) as pool:
+        render = "select content from vsync_internal.render(%s, %s)"
+        rendered = pool.submit(rows, worker, render, token, keys)
+        while not blocked(other, worker):
+            assert not rendered.done()
+        run(db, MOVE)
+        other.rollback()
+        assert rendered.result() == [("still of a",)]
     worker.execute("select vsync_internal.release(%s)", [token])
     db.execute("call vsync.work()")
     assert tenants.seen("b") == {1: "of b"}

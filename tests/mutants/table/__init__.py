@@ -7,6 +7,7 @@ from tests.mutants.table.keeping import AUDIT, KEEPING
 from tests.mutants.table.models import MODELS
 from tests.mutants.table.mutation import Mutation
 from tests.mutants.table.queue import LOG, QUEUE
+from tests.mutants.table.row_security import ROW_SECURITY
 from tests.mutants.table.rules import RULES
 from tests.mutants.table.versions import VERSIONS
 from tests.mutants.table.worker import WORKER
@@ -25,6 +26,7 @@ MUTATIONS = (
     *VERSIONS,
     *INDEXES,
     *RULES,
+    *ROW_SECURITY,
     *CHAOS,
     *MODELS,
 )
