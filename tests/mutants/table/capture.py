@@ -83,7 +83,7 @@ CAPTURE = (
     ),
     Mutation(
         "a reader opens without a ticket",
-        _TICKETS + "test_a_replaced_reader_opens_no_other_owners_reader",
+        _TICKETS + "test_a_ticket_opens_one_version_in_one_transaction[keys]",
         "admit",
         _NO_TICKET,
         "false",

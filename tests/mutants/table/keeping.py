@@ -71,6 +71,41 @@ KEEPING = (
         "",
         "grant execute on all functions in schema vsync_internal to vsync_reader",
     ),
+    Mutation(
+        "what two embeddings read is dropped, and only one of them taken down",
+        "versions/test_down.py::test_a_root_of_two_embeddings_is_dropped_and_made_again",
+        "sync_feeds",
+        "if not exists (select from pg_class as c where c.oid = relation) then",
+        "if false then",
+    ),
+    Mutation(
+        "two put a version up at once",
+        "versions/test_down.py::test_two_that_repair_at_once_do_not_meet",
+        "put_up",
+        "perform from vsync_internal.progress as p where p.version_id = put_up.version_id for update;",
+        "",
+    ),
+    Mutation(
+        "a second release resumes for what was altered since the first",
+        "versions/test_release.py::test_a_second_release_undoes_nothing_for_what_was_altered_since_the_first",
+        "release_table(regclass)",
+        "case when r.at < now() then excluded.shape else r.shape end",
+        "r.shape",
+    ),
+    Mutation(
+        "an alter_rule that alters nothing asks nobody and keeps the rule's lock",
+        "access/test_definers.py::test_a_creation_that_finds_the_name_taken_keeps_no_lock_on_it",
+        "alter_rule(name,text,text,jsonb,int,timestamptz,timestamptz,boolean)",
+        "perform vsync_internal.may_change_rule(name);",
+        "",
+    ),
+    Mutation(
+        "who owns a partition alone releases what reads the whole",
+        "access/test_definers.py::test_who_owns_a_partition_alone_does_not_release_what_reads_the_whole",
+        "check_release",
+        "c.oid = d.relation",
+        "c.oid = check_release.relation",
+    ),
 )
 
 AUDIT = (
