@@ -134,6 +134,10 @@ begin
         where m.version_id = version.id and m.key = w.key;
     end if;
     if not version.following then
+        if (select e.capture from vsync_internal.embeddings as e where e.name = version.embedding) = 'trigger' then
+            perform vsync_internal.check_trigger_rights(vsync_internal.owner_of(version.embedding),
+                array(select distinct d.relation from vsync_internal.dependencies as d where d.version_id = version.id order by 1));
+        end if;
         -- what it missed is found by looking at every document
         update vsync_internal.versions as v
         set following = true, state = case when v.id = (vsync_internal.serving_version(v.embedding)).id then v.state else 'building' end

@@ -34,6 +34,9 @@ begin
         v_count := v_count + v_found;
         update vsync_internal.progress as p set retry_at = null where p.version_id = v_version.id and p.retry_at is not null;
     end loop;
+    if key is null then
+        perform vsync_internal.try_again(v_embedding.name);
+    end if;
     return v_count;
 end
 $$;

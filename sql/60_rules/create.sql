@@ -47,6 +47,9 @@ begin
             hint = format('select vsync.drop_rule(%L)', name);
     end if;
     perform vsync_internal.notice_long_name(name);
+    if vsync_internal.is_restored() then
+        perform vsync_internal.raise_sequences();
+    end if;
     v_rule.id := nextval('vsync_internal.rules_id_seq');
     v_rule.name := name;
     v_rule.embedding := embedding;

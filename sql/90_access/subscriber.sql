@@ -32,7 +32,7 @@ begin
         from pg_attribute as a join pg_class as c on c.oid = a.attrelid
         where c.relnamespace = 'vsync_internal'::regnamespace and c.relkind = 'r' and a.attidentity <> ''
     loop
-        execute format('select setval(%1$L, max(r.%2$I)) from %3$s as r having max(r.%2$I) > (select s.last_value from %1$s as s)',
+        execute format('select setval(%1$L, max(r.%2$I)) from %3$s as r having max(r.%2$I) >= (select s.last_value from %1$s as s)',
             v_identity.sequence, v_identity.attname, v_identity.relation);
     end loop;
     for v_data in

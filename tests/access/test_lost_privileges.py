@@ -101,3 +101,24 @@ def test_capture_that_was_taken_away_comes_back_with_the_privilege_only(
     run(db, f"grant trigger on shop.products to {role}")
     run(owner, f"select vsync.{call}")
     assert value(db, triggers) == 4
+
+
+def test_a_version_that_follows_again_needs_trigger_on_what_it_reads(
+    owner: Connection, db: Connection, role: str
+) -> None:
+    run(db, f"grant trigger on shop.orders to {role}")
+    document = (
+        "select p.id, p.title || coalesce((select string_agg(o.note, ',' order by o.id) from shop.orders o"
+        " where o.product_id = p.id), '') as content from shop.products p"
+    )
+    assert value(owner, "select vsync.add_version('catalog', document => %s)", document) == 2
+    run(owner, "select vsync.activate_version('catalog', 2, force => true)")
+    run(owner, "select vsync.activate_version('catalog', 1, force => true)")
+    run(owner, "select vsync.end_rollback('catalog')")
+    run(db, f"revoke trigger on shop.orders from {role}")
+    report = refused(lambda: owner.execute("select vsync.resume_version('catalog', 2)"), "VS002")
+    assert report.message_hint == f"grant trigger on shop.orders to {role}"
+    assert value(db, "select count(*) from pg_trigger where tgrelid = 'shop.orders'::regclass") == 0
+    run(db, report.message_hint or "")
+    assert value(owner, "select vsync.resume_version('catalog', 2)") is True
+    assert value(db, "select count(*) from pg_trigger where tgrelid = 'shop.orders'::regclass") == 4

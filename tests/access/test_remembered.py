@@ -73,3 +73,21 @@ def test_a_role_that_owned_objects_are_reassigned_to_owns_the_embedding(
     run(db, f"grant vsync_admin to {new}")
     assert value(connect(user=new), "select vsync.drop_embedding('catalog')") == "catalog"
     run(db, f"drop owned by {new}; drop role {new}")
+
+
+def test_a_hold_is_decided_by_the_role_that_the_embedding_was_reassigned_to(
+    db: Connection, connect: Connect, make_role: MakeRole, tiny_model: Path
+) -> None:
+    open_shop(db, tiny_model)
+    old, new = make_role("vsync_admin"), make_role("vsync_admin")
+    for role in (old, new):
+        run(db, f"grant usage, create on schema shop to {role}; grant trigger, select on shop.products to {role}")
+    session = connect(user=old)
+    declare(session)
+    db.execute("call vsync.work()")
+    session.execute("select vsync.create_rule('waiting', 'catalog', 'true', 'hold')")
+    db.execute("update shop.products set title = 'changed' where id = 1")
+    db.execute("call vsync.work()")
+    run(db, f"reassign owned by {old} to {new}")
+    refused(lambda: session.execute("select vsync.approve(1)"), "VS002")
+    run(connect(user=new), "select vsync.approve(1)")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from races.steps import wait_until
 from shop import declare, rows, run, value
@@ -42,9 +43,7 @@ class Container:
         return [str(self.directory / "start.sh"), "postgres", *(word for option in options for word in ("-c", option))]
 
     def dsn(self, user: str, password: str) -> str:
-        return psycopg.conninfo.make_conninfo(
-            host="127.0.0.1", port=self.port, dbname="app", user=user, password=password
-        )
+        return make_conninfo(host="127.0.0.1", port=self.port, dbname="app", user=user, password=password)
 
     def connect(self, user: str, password: str) -> psycopg.Connection:
         return psycopg.connect(self.dsn(user, password), autocommit=True)

@@ -9,6 +9,7 @@ from shop import Connection, declare, open_shop, register, rows, run, value
 from versions.rollout import work
 
 MakeRole = Callable[..., str]
+Connect = Callable[..., Connection]
 DOCUMENT = "select id, o.body(title) as content from shop.products"
 BODY = "create or replace function o.body(t text) returns text language plpgsql immutable as $$ begin {} end $$"
 PARKED = "select count(*) from vsync.failures"
@@ -167,3 +168,19 @@ def test_a_model_file_that_is_missing_costs_no_document_an_attempt(
     (directory / "away.onnx").rename(directory / "model.onnx")
     work(db)
     assert value(db, "select count(*) from shop.of_own") == 3
+
+
+def test_a_retry_of_all_ends_the_waits_of_pages_and_waits_for_none(shop: Connection, connect: Connect) -> None:
+    page = (
+        "insert into vsync_internal.pages (version_id, generation, captured_at, retry_at) "
+        "select id, 1, now(), now() + interval '1 hour' from vsync_internal.versions returning id"
+    )
+    (page_of_others,), (page_of_catalog,) = rows(shop, page)
+    other = connect()
+    with other.transaction():
+        run(other, "select from vsync_internal.pages where id = %s for update", page_of_others)
+        run(shop, "select vsync.retry('catalog')")
+        run(shop, "select vsync.retry('others_e')")
+    waiting = "select id from vsync_internal.pages where retry_at is not null"
+    assert rows(shop, waiting) == [(page_of_others,)]
+    assert page_of_catalog != page_of_others

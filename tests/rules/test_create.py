@@ -256,3 +256,12 @@ def test_rules_of_an_embedding_with_an_odd_name(db: Connection, tiny_model: Path
     assert rows(db, "select held from vsync.audit(%s)", name) == [(2,)]
     run(db, "select vsync.drop_embedding(%s)", name)
     assert rows(db, "select name from vsync.rules") == []
+
+
+def test_a_rule_of_a_copied_database_gets_a_number_of_its_own(shop: Connection) -> None:
+    """Logical replication brings rows and leaves the sequences behind; no worker has been there yet."""
+    create(shop, "first", "true")
+    run(shop, "alter sequence vsync_internal.rules_id_seq restart")
+    run(shop, "update vsync_internal.identity set system_identifier = 1")
+    create(shop, "second", "true")
+    assert rows(shop, "select name from vsync.rules order by name") == [("first",), ("second",)]
