@@ -167,6 +167,21 @@ def test_a_view_over_the_serving_view_keeps_a_new_key_type_out_and_is_named(db: 
     assert_fresh(db, notes)
 
 
+def test_a_view_between_document_and_table_is_made_again(db: Connection, notes: Declared) -> None:
+    db.execute("create view shown as select id, upper(body) as body from notes")
+    viewed = declare(db, "select id, body as content from shown", name="viewed")
+    assert_fresh(db, viewed)
+    before = embedded_total(db, viewed)
+    run(
+        db,
+        f"begin; {RELEASE}; drop view shown; alter table notes alter column body type text;"
+        " create view shown as select id, upper(body) as body from notes; commit",
+    )
+    assert state(db) == "active"
+    assert_fresh(db, notes, viewed)
+    assert embedded_total(db, viewed) == before
+
+
 def test_by_wal(db: Connection, tiny_model: Path) -> None:
     register(db, tiny_model)
     db.execute("create table notes (id int primary key, body varchar(50)); insert into notes values (1, 'a'), (2, 'b')")
