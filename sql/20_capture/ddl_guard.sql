@@ -184,6 +184,10 @@ begin
     perform vsync_internal.attempt('select vsync_internal.sync_policies()') where exists (
         select from pg_event_trigger_dropped_objects() as d where d.object_type in ('policy', 'table column')) and not vsync_internal.is_restored();
     perform vsync_internal.attempt('select vsync_internal.follow_partitions()');
+    perform vsync_internal.attempt(format('select vsync_internal.watch_captures(array[%s]::regclass[])', l.relations))
+    from (select string_agg(c.relation::oid::text, ', ') as relations from vsync_internal.captures as c
+        where to_regproc(format('vsync_data.%I', 'capture_' || c.id)) is null) as l
+    where l.relations is not null;
 end
 $$;
 comment on function vsync_internal.notice_drop() is 'takes down versions whose table, document or vectors were dropped; follows dropped partitions';

@@ -41,6 +41,14 @@ begin
     if vsync_internal.is_restored() then
         return 0;
     end if;
+    if relations is null then
+        -- what was renamed, and is committed under its new name, may be swapped by that name
+        begin
+            perform vsync_internal.record_names(v.id) from vsync_internal.versions as v where v.state <> 'dropped' order by v.id;
+        exception when internal_error or undefined_table or lock_not_available then
+            null; -- somebody is at it
+        end;
+    end if;
     for v_capture in
         select c.id, c.relation, c.members, c.lost, l.detail
         from vsync_internal.captures as c

@@ -22,6 +22,8 @@ begin
     if v_embedding.capture = 'trigger' then
         perform vsync_internal.check_trigger_rights(v_embedding.owner, v_relations);
     end if;
+    perform vsync_internal.sync_capture(c.relation) from vsync_internal.captures as c
+    where c.relation = any (v_relations) and to_regproc(format('vsync_data.%I', 'capture_' || c.id)) is null;
     for v_trigger in
         select t.tgrelid::regclass as relation, t.tgname from pg_trigger as t
         where t.tgrelid = any (select m from unnest(v_relations) as r (relation), unnest(vsync_internal.members(r.relation)) as m)

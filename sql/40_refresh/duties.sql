@@ -40,6 +40,9 @@ begin
     from vsync_internal.embeddings as e where e.name = v.embedding and vsync_internal.is_down(v.id);
     perform vsync_internal.put_missing(v) from vsync_internal.versions as v where vsync_internal.is_down(v.id);
     perform vsync_internal.add_version_locks(v.id) from vsync_internal.versions as v where v.state <> 'dropped';
+    -- columns have other numbers here; where one had taken over the name of another, that is forgotten
+    delete from vsync_internal.document_names where attnum > 0;
+    perform vsync_internal.record_names(v.id) from vsync_internal.versions as v where v.state <> 'dropped' order by v.id;
     -- what was attached since the restore was not followed
     perform vsync_internal.install_triggers(c.id, c.relation) from vsync_internal.captures as c
     where exists (select from pg_class as r where r.oid = c.relation);

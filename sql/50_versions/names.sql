@@ -5,10 +5,10 @@ create table vsync_internal.document_names (
     relation regclass not null,
     attnum int2 not null,
     name text not null,
-    primary key (version_id, relation, attnum)
+    primary key (version_id, relation, attnum, name)
 );
 comment on table vsync_internal.document_names is
-'the relations and columns that a version''s document names, with the names they had when the document was resolved; attnum 0: the relation itself';
+'the relations and columns that a version''s document names, with the names they had when the document was resolved, and since; attnum 0: the relation itself';
 comment on column vsync_internal.document_names.name is 'of a relation schema.name as format(''%I.%I'') writes it, of a column its name';
 
 create function vsync_internal.record_names(version_id int)
@@ -17,24 +17,34 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_count bigint;
+    v_view regclass := (select to_regclass(format('vsync_data.%I', v.data || '_document')) from vsync_internal.versions as v where v.id = record_names.version_id);
+    v_names vsync_internal.document_names[];
 begin
-    delete from vsync_internal.document_names as n where n.version_id = record_names.version_id;
-    insert into vsync_internal.document_names (version_id, relation, attnum, name)
-    select distinct record_names.version_id, c.oid::regclass, p.attnum, coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname))
-    from vsync_internal.versions as v
-    join pg_rewrite as w on w.ev_class = to_regclass(format('vsync_data.%I', v.data || '_document'))
-    join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class
-    join pg_class as c on c.oid = d.refobjid
-    join pg_namespace as s on s.oid = c.relnamespace
-    cross join lateral (values (0::int2), (d.refobjsubid::int2)) as p (attnum)
-    left join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.attnum and p.attnum > 0
-    where v.id = record_names.version_id;
-    get diagnostics v_count = row_count;
-    return v_count;
+    if v_view is null then
+        return 0;
+    end if;
+    v_names := array(
+        select distinct row(record_names.version_id, c.oid::regclass, p.attnum, coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname)))::vsync_internal.document_names
+        from pg_rewrite as w
+        join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class
+        join pg_class as c on c.oid = d.refobjid
+        join pg_namespace as s on s.oid = c.relnamespace
+        cross join lateral (values (0::int2), (d.refobjsubid::int2)) as p (attnum)
+        left join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.attnum and p.attnum > 0
+        where w.ev_class = v_view);
+    delete from vsync_internal.document_names as n where n.version_id = record_names.version_id
+        and not exists (select from unnest(v_names) as m where (m.relation, m.attnum) = (n.relation, n.attnum));
+    -- while another relation has a name from before, what it was taken over from is not named so
+    insert into vsync_internal.document_names select m.* from unnest(v_names) as m
+    where not exists (select from vsync_internal.renamed_apart as r where (r.version_id, r.relation, r.attnum) = (m.version_id, m.relation, m.attnum))
+    on conflict do nothing;
+    update vsync_internal.versions as v set named = v.named || d.text from (select rtrim(pg_get_viewdef(v_view), ';') as text) as d
+    where v.id = record_names.version_id and d.text <> all (v.named)
+        and not exists (select from vsync_internal.renamed_apart as r where r.version_id = v.id);
+    return cardinality(v_names);
 end
 $$;
-comment on function vsync_internal.record_names(int) is 'writes down what a version''s document names now; returns how many names there are';
+comment on function vsync_internal.record_names(int) is 'writes down what a version''s document names, by the names of now; returns how many names there are';
 
 create view vsync_internal.renamed_apart as
 select v.id as version_id, v.embedding, v.version, n.relation, n.attnum, n.name, t.relation as taken_by
@@ -49,3 +59,56 @@ cross join lateral (
 where v.state <> 'dropped' and (n.attnum > 0 or t.relation <> n.relation);
 comment on view vsync_internal.renamed_apart is
 'names in documents that another relation (taken_by), or another column of the same relation, has now, while the document follows what had the name before';
+
+create function vsync_internal.mentions(document text, name text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select document ~ format('(^|[^[:alnum:]_$"])%s($|[^[:alnum:]_$"])', regexp_replace(name, '([^[:alnum:]_])', '\\\1', 'g'))
+$$;
+comment on function vsync_internal.mentions(text, text) is 'whether a stored document has a name, as pg_get_viewdef() writes it';
+
+create function vsync_internal.bind_again(embedding name)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
+    v_id int;
+    v_root regclass;
+    v_count int := 0;
+begin
+    perform vsync_internal.require_owner(v_embedding.owner, format('repair embedding "%s"', v_embedding.name));
+    for v_id in select distinct n.version_id from vsync_internal.renamed_apart as n where n.embedding = v_embedding.name order by 1 loop
+        select n.taken_by into v_root from vsync_internal.renamed_apart as n
+        where n.version_id = v_id and n.attnum = 0 and n.relation = v_embedding.root;
+        if not vsync_internal.is_down(v_id) then
+            perform vsync_internal.take_down(v_id, 'names of its document mean something else now');
+        end if;
+        if v_root is not null then
+            update vsync_internal.embeddings as e set root = v_root where e.name = v_embedding.name;
+            perform vsync_internal.follow_schema(v_root);
+        end if;
+        -- of the texts it had, the last in which all that is somebody else's name now was its own
+        update vsync_internal.versions as v
+        set stored = jsonb_build_object('text', coalesce((
+                select t.text from unnest(v.named) with ordinality as t (text, i) where not exists (
+                    select from vsync_internal.renamed_apart as r where r.version_id = v_id
+                        and not vsync_internal.mentions(t.text, case when r.attnum = 0 then r.name else quote_ident(r.name) end))
+                order by t.i desc limit 1), v.stored ->> 'text'), 'relations', '{}'::jsonb),
+            named = '{}', analysis_error = null
+        where v.id = v_id;
+        delete from vsync_internal.document_names as n where n.version_id = v_id;
+        v_count := v_count + 1;
+    end loop;
+    perform vsync_internal.reanalyse(v.id) from vsync_internal.versions as v
+    where v.embedding = v_embedding.name and v.state <> 'dropped' and v.analysis_error is not null and not vsync_internal.is_down(v.id);
+    return v_count;
+end
+$$;
+comment on function vsync_internal.bind_again(name) is
+'takes down the versions whose names mean another table or column now, and gives them back the text whose names will be looked up again. Returns how many';

@@ -95,6 +95,7 @@ declare
     v_count int := 0;
 begin
     perform vsync_internal.require_owner(e.owner, format('repair embedding "%s"', e.name)) from vsync.embeddings as e where e.name = repair_embedding.name;
+    perform vsync_internal.bind_again(name);
     for v_version in select * from vsync_internal.down_versions(name) loop
         v_stage := null;
         if not v_version.plain and current_user = v_version.owner then
@@ -107,6 +108,6 @@ begin
 end
 $$;
 comment on function vsync.repair_embedding(name) is
-'Follows an embedding again that is broken or released, once what its document reads is there: analyses the stored document, captures its tables, and has every
+'Follows an embedding again that is broken or released, once what its document reads is there, or whose names mean another table now: analyses the stored document, captures its tables, and has every
 document looked at. Vectors stay, and unchanged text is not embedded again. A worker tries the same by itself. Returns the number of versions repaired.
 Example: select vsync.repair_embedding(''product_search'')';

@@ -114,7 +114,7 @@ begin
     if vsync_internal.key_types(v_analysis -> 'keys') <> vsync_internal.key_types(v_version.keys) then
         perform vsync_internal.rekey(v_embedding.name, v_analysis -> 'keys');
     end if;
-    update vsync_internal.versions as v set keys = v_analysis -> 'keys' where v.id = put_up.version_id returning v.* into v_version;
+    update vsync_internal.versions as v set keys = v_analysis -> 'keys', analysis_error = null where v.id = put_up.version_id returning v.* into v_version;
     update vsync_internal.progress as p
     set broken = null, resume_at = null, resume_failures = 0, last_error = null, phase = 'root', after_key = null, restarts = p.restarts + 1, retry_at = null
     where p.version_id = put_up.version_id;

@@ -69,7 +69,7 @@ begin
             key_places, key_text, key_values, report_outcome, version_at}'),
             ('vsync_internal', 'vsync_operator', '{compare_versions, judgements, key_argument, refresh, refresh_regularly, retry, settle_versions, stat_experiments}'),
             ('vsync_internal', 'vsync_admin', '{activate_version, add_version, analyse_document, capture_facts, check_capture, check_chunk, check_document, check_new_embedding,
-            check_readable, check_trigger_rights, notice_difference, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
+            check_readable, check_trigger_rights, notice_difference, bind_again, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
             delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, require_author, plan_warnings,
             put_judgement, chosen, operator_schema, path_hint, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer,

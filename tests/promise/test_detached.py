@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fix_cluster import Connect, Connection
-from promise.oracle import Declared, assert_fresh, contents, declare, register, work
+from promise.oracle import Declared, assert_fresh, contents, declare, embedded_total, register, work
 
 
 @pytest.fixture
@@ -54,9 +54,20 @@ def test_a_swap_by_rename_is_reported_with_what_binds_the_document_again(
     with db.transaction():
         db.execute(SWAPS[swap].encode())
     findings = found(db, "documents")
-    assert findings
     assert {level for level, _, _ in findings} == {"error"}
-    assert any("names" in detail and "vsync.repair_embedding('promised')" in remedy for _, detail, remedy in findings)
+    (remedy, *_) = (remedy for _, detail, remedy in findings if " names " in detail)
+    before = embedded_total(db, notes)
+    db.execute(remedy.partition(": ")[2].encode())
+    assert found(db, "documents") == found(db, "capture triggers") == []
+    assert_fresh(db, notes)
+    assert embedded_total(db, notes) == before + (2 if swap == "tables" else 0)
+    if swap == "keys":
+        db.execute("alter table notes drop column id_old")
+    db.execute("insert into notes (id, body) values (7, 'new'); update notes set body = 'after' where id = 1")
+    db.execute("delete from notes where id = 2")
+    assert_fresh(db, notes)
+    assert stale(db) == {False}
+    assert found(db, "documents") == found(db, "capture triggers") == []
 
 
 def test_a_swap_of_schemas_and_of_a_joined_table_is_reported(db: Connection, tiny_model: Path) -> None:
@@ -83,6 +94,28 @@ def test_names_that_change_places_are_reported(db: Connection, notes: Declared) 
     declare(db, "select n.id, n.body || o.body as content from notes as n join others as o using (id)", name="both")
     db.execute("alter table notes rename to x; alter table others rename to notes; alter table x rename to others")
     assert len([detail for _, detail, _ in found(db, "documents") if "of both" in detail]) == 2
+
+
+@pytest.mark.parametrize("visited", [True, False], ids=["worker between", "no worker"])
+def test_a_swap_after_a_rename_and_in_two_transactions_is_bound_again(
+    db: Connection, notes: Declared, visited: bool
+) -> None:
+    db.execute("alter table notes rename to papers; alter table papers rename column body to words")
+    work(db)
+    db.execute("create table papers_new (like papers including all); insert into papers_new select * from papers")
+    db.execute("alter table papers rename to papers_old")
+    if visited:
+        work(db)
+    db.execute("alter table papers_new rename to papers")
+    assert [detail for _, detail, _ in found(db, "documents") if "names public.papers," in detail]
+    before = embedded_total(db, notes)
+    db.execute("select vsync.repair_embedding('promised'); drop table papers_old")
+    document = "select id, words as content from papers"
+    assert_fresh(db, notes, document=document)
+    assert embedded_total(db, notes) == before
+    db.execute("update papers set words = 'after' where id = 1")
+    assert_fresh(db, notes, document=document)
+    assert found(db, "documents") == []
 
 
 def test_a_mere_rename_is_not_reported(db: Connection, notes: Declared) -> None:
@@ -189,6 +222,18 @@ def test_what_a_joined_table_missed_is_audited(db: Connection, tiny_model: Path)
     assert stale(db) == {True}
     db.execute("alter table brands enable trigger all")
     assert_fresh(db, goods)
+
+
+def test_a_trigger_function_that_was_dropped_is_made_again(db: Connection, notes: Declared) -> None:
+    db.execute("drop function vsync_data.capture_1 cascade")
+    assert stale(db) == {True}
+    (_, _, remedy), *_ = found(db, "capture triggers")
+    db.execute("update notes set body = 'unseen' where id = 1")
+    db.execute(remedy.encode())
+    assert_fresh(db, notes)
+    db.execute("update notes set body = 'seen' where id = 1")
+    assert_fresh(db, notes)
+    assert found(db, "capture triggers") == []
 
 
 def test_documents_stay_stale_until_the_audit_has_passed(db: Connection, connect: Connect, notes: Declared) -> None:
