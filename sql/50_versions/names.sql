@@ -24,7 +24,8 @@ begin
         return 0;
     end if;
     v_names := array(
-        select distinct row(record_names.version_id, c.oid::regclass, p.attnum, coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname)))::vsync_internal.document_names
+        select distinct row(record_names.version_id, c.oid::regclass, p.attnum,
+            coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname)))::vsync_internal.document_names
         from pg_rewrite as w
         join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class
         join pg_class as c on c.oid = d.refobjid
@@ -70,11 +71,41 @@ as $$
 $$;
 comment on function vsync_internal.mentions(text, text) is 'whether a stored document has a name, as pg_get_viewdef() writes it';
 
+create function vsync_internal.check_columns(document regclass, owner name)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_relation regclass;
+begin
+    select d.refobjid into v_relation from pg_rewrite as w
+    join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+    join pg_class as c on c.oid = d.refobjid and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    where w.ev_class = check_columns.document and d.refobjid <> w.ev_class and not case
+        when d.refobjsubid = 0 then has_any_column_privilege(check_columns.owner, d.refobjid, 'select')
+        else has_column_privilege(check_columns.owner, d.refobjid, d.refobjsubid::int2, 'select') end
+    limit 1;
+    if v_relation is not null then
+        raise exception using
+            errcode = 'VS002',
+            message = format('permission denied for table %s', v_relation),
+            detail = 'The document reads it with the rights of its owner.',
+            hint = format('grant select on %s to %I', v_relation, check_columns.owner);
+    end if;
+    return true;
+end
+$$;
+comment on function vsync_internal.check_columns(regclass, name) is
+'an embedding''s owner must be allowed to read what its document reads; asks the catalog, and runs nothing';
+
 create function vsync_internal.bind_again(embedding name)
 returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set "vsync.own_ddl" = 'off'
 as $$
 declare
     v_embedding vsync_internal.embeddings := vsync_internal.find_embedding(embedding);
@@ -83,6 +114,7 @@ declare
     v_count int := 0;
 begin
     perform vsync_internal.require_owner(v_embedding.owner, format('repair embedding "%s"', v_embedding.name));
+    perform vsync_internal.begin_own_ddl();
     for v_id in select distinct n.version_id from vsync_internal.renamed_apart as n where n.embedding = v_embedding.name order by 1 loop
         select n.taken_by into v_root from vsync_internal.renamed_apart as n
         where n.version_id = v_id and n.attnum = 0 and n.relation = v_embedding.root;

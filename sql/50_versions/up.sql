@@ -110,6 +110,7 @@ begin
             hint = 'Give root and key their old names, or create another embedding and drop this one after it.';
     end if;
     perform vsync_internal.check_rights(v_root, v_embedding.owner, vsync_internal.relations_of(v_analysis));
+    perform vsync_internal.check_columns(v_view::regclass, v_embedding.owner);
     update vsync_internal.embeddings as e set root = v_root where e.name = v_embedding.name and e.root <> v_root;
     if vsync_internal.key_types(v_analysis -> 'keys') <> vsync_internal.key_types(v_version.keys) then
         perform vsync_internal.rekey(v_embedding.name, v_analysis -> 'keys');

@@ -111,7 +111,12 @@ def test_plan_shows_each_difference_and_apply_makes_it(dsn: str, shop: Connectio
         ("alter", "night", "valid_until"),
     }
     assert value(shop, "select count(*) from vsync.rules where name = 'more'") == 0
-    answer(dsn, "rule", "apply", str(tmp_path))
+    before = rows(shop, _RULES)
+    refused = vsync(dsn, "rule", "apply", str(tmp_path))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--yes" in refused.stderr
+    assert rows(shop, _RULES) == before
+    answer(dsn, "rule", "apply", str(tmp_path), "--yes")
     assert answer(dsn, "rule", "plan", str(tmp_path)) == []
     assert rows(shop, "select priority from vsync.rules where name = 'drafts'") == [(7,)]
     assert rows(shop, "select valid_until, params from vsync.rules where name = 'night'") == [
@@ -123,14 +128,14 @@ def test_apply_is_all_or_nothing(dsn: str, shop: Connection, tmp_path: Path) -> 
     before = rows(shop, _RULES)
     (tmp_path / "a.sql").write_text(rule_files.script(Rule("a", "catalog", "true", "skip", {})))
     (tmp_path / "b.sql").write_text(rule_files.script(Rule("b", "catalog", "nonsense", "skip", {})))
-    assert vsync(dsn, "rule", "apply", str(tmp_path)).returncode == 1
+    assert vsync(dsn, "rule", "apply", str(tmp_path), "--yes").returncode == 1
     assert rows(shop, _RULES) == before
 
 
 def test_only_one_embedding(dsn: str, shop: Connection, tmp_path: Path) -> None:
     declare(shop, "other", DOCUMENT)
     run(shop, "select vsync.create_rule('kept', 'other', 'true', 'skip')")
-    answer(dsn, "rule", "apply", str(tmp_path), "--embedding", "catalog")
+    answer(dsn, "rule", "apply", str(tmp_path), "--embedding", "catalog", "--yes")
     assert rows(shop, "select name from vsync.rules") == [("kept",)]
     (tmp_path / "a.sql").write_text(rule_files.script(Rule("a", "other", "true", "skip", {})))
     assert vsync(dsn, "rule", "plan", str(tmp_path), "--embedding", "catalog").returncode == 1

@@ -146,11 +146,16 @@ def asked(dsn: str, reply: str, *arguments: str) -> tuple[int, str]:
     return code, shown.decode()
 
 
-def test_at_a_terminal_a_drop_asks(shop: None, dsn: str, db: Connection):
+def test_at_a_terminal_a_drop_asks(shop: None, dsn: str, db: Connection, tmp_path: Path):
     code, shown = asked(dsn, "n", "embedding", "drop", "catalog")
     assert code == 1
     assert 'Drop embedding "catalog"' in shown
     assert value(db, "select count(*) from vsync.embeddings") == 1
+    (tmp_path / "rules").mkdir()
+    code, shown = asked(dsn, "n", "rule", "apply", str(tmp_path / "rules"))
+    assert code == 1
+    assert 'Drop rule "cheap"?' in shown
+    assert value(db, "select count(*) from vsync.rules") == 1
     code, shown = asked(dsn, "y", "embedding", "drop", "catalog")
     assert code == 0, shown
     assert value(db, "select count(*) from vsync.embeddings") == 0

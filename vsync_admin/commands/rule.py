@@ -158,11 +158,18 @@ def plan(session: Session, directory: Directory, embedding: Of = None) -> None:
 
 @group.command()
 @takes_session
-def apply(session: Session, directory: Directory, embedding: Of = None) -> None:
-    """Make the rules of the database those of a folder, in one transaction; rules without a file are dropped."""
+def apply(session: Session, directory: Directory, embedding: Of = None, yes: Yes = False) -> None:
+    """Make the rules of the database those of a folder, in one transaction.
+
+    Rules without a file are dropped; where there are some it asks, or takes --yes.
+    """
     wanted = rule_files.read_directory(directory)
     with connect(session) as connection:
         changes = rule_plan.plan(connection, wanted, embedding)
+        kept = {rule.name for rule in wanted}
+        dropped = [f'"{change.rule.name}"' for change in changes if change.rule.name not in kept]
+        if dropped:
+            confirm(f"Drop {'rule' if len(dropped) == 1 else 'rules'} {', '.join(dropped)}?", yes=yes)
         rule_plan.carry_out(connection, changes)
     emit([row for change in changes for row in change.rows()], as_json=session.json)
     say(f"{len(changes)} changes made" if changes else "nothing to do")
