@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from psycopg import errors, sql
 
-from fix_cluster import Connect, Connection
+from fix_cluster import Connect, Connection, MakeRole
 from promise.oracle import Declared, assert_fresh, contents, declare, embedded_total, register, work
 
 
@@ -264,3 +265,32 @@ def test_a_name_of_the_serving_view_that_something_else_has_is_said(db: Connecti
     db.execute("drop view promised")
     db.execute(remedy.encode())
     assert_fresh(db, notes)
+
+
+def test_a_swap_is_bound_again_only_to_a_table_that_the_owner_may_read(
+    db: Connection, connect: Connect, tiny_model: Path, make_role: MakeRole
+) -> None:
+    register(db, tiny_model)
+    owner = make_role("vsync_admin")
+    db.execute(sql.SQL("create schema app authorization {}").format(sql.Identifier(owner)))
+    own = connect(user=owner)
+    own.execute("create table app.notes (id int primary key, body text); insert into app.notes values (1, 'a')")
+    notes = declare(own, "select id, body as content from app.notes", schema="app")
+    assert_fresh(db, notes)
+    db.execute("create table app.notes_new (like app.notes including all); insert into app.notes_new values (1, 'b')")
+    db.execute(sql.SQL("grant trigger on app.notes_new to {}").format(sql.Identifier(owner)))
+    db.execute("alter table app.notes rename to notes_old; alter table app.notes_new rename to notes")
+    with pytest.raises(errors.Error, match="permission denied for table") as refused:
+        own.execute("select vsync.repair_embedding('promised')")
+    assert contents(db, notes)["1"] == ["a"]
+    assert db.execute(
+        "select root::text, broken from vsync.embeddings join vsync.versions on name = embedding"
+    ).fetchone() == (
+        "app.notes_old",
+        None,
+    )
+    assert refused.value.diag.message_hint is not None
+    db.execute(refused.value.diag.message_hint.encode())
+    own.execute("select vsync.repair_embedding('promised')")
+    assert_fresh(db, notes)
+    assert contents(db, notes)["1"] == ["b"]
