@@ -8,6 +8,7 @@ export PG_CONFIG HISTORIES SEED PERCENT LARGEST UPGRADE_FROM
 BASE_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 PYTHON := .venv/bin/python
 COMPILE := .venv/bin/uv pip compile -q $(UPGRADE) --universal --generate-hashes --no-annotate --custom-compile-command 'make lock'
+COMMAND := /usr/local/bin/vsync
 VENV_STAMP := .venv/stamp-$(shell sha256sum <pyproject.toml | cut -c1-16)
 
 help: ## this list
@@ -27,11 +28,14 @@ $(VENV_STAMP): | setup
 build: venv ## build/vsync--VERSION.sql from the files in sql/
 	@$(PYTHON) -m vsync_admin.extension build
 
-install: venv ## engine and extension files into the server of PG_CONFIG
+install: venv ## engine and extension files into the server of PG_CONFIG, vsync into /usr/local/bin
 	@$(PYTHON) -m vsync_admin.placement install
+	@[ -e $(COMMAND) ] || ln -sfn "$(CURDIR)/.venv/bin/vsync" $(COMMAND) 2>/dev/null \
+		|| echo 'for the command line: export PATH="$(CURDIR)/.venv/bin:$$PATH"' >&2
 
 uninstall: venv ## take them out again
 	@$(PYTHON) -m vsync_admin.placement remove
+	@[ "$$(readlink $(COMMAND))" != "$(CURDIR)/.venv/bin/vsync" ] || rm $(COMMAND)
 
 up: install ## start the private cluster of this checkout
 	@.venv/bin/vsync dev up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,10 @@ class Host(Protocol):
         """Run a statement and yield its rows as they are fetched, in the same transaction; HostError when it fails."""
         ...
 
+    def notice(self, message: str) -> None:
+        """Tell whoever waits for the session how far it is."""
+        ...
+
     def commit(self) -> None:
         """Commit."""
         ...
@@ -120,6 +125,10 @@ class PlpyHost:
         while fetched := self._guarded(lambda: list(cursor.fetch(_FETCH))):
             yield from fetched
         self._guarded(cursor.close)
+
+    def notice(self, message: str) -> None:
+        """Raise a NOTICE."""
+        self._plpy.notice(message)
 
     def commit(self) -> None:
         """Commit; VS004 inside a transaction block, which cannot be committed from within.
@@ -221,6 +230,10 @@ class PsycopgHost:
             self._guarded(lambda: cursor.execute(statement.sql.encode(), arguments))
             while fetched := self._guarded(lambda: cursor.fetchmany(_FETCH)):
                 yield from fetched
+
+    def notice(self, message: str) -> None:
+        """Write to stderr: this process is the worker."""
+        sys.stderr.write(f"{message}\n")
 
     def commit(self) -> None:
         """Commit."""

@@ -53,6 +53,7 @@ POSTPONE = Statement(
     "select vsync_internal.postpone($1, $2, pg_catalog.make_interval(secs => $3))",
     ("pg_catalog.int8", "pg_catalog.text[]", "pg_catalog.float8"),
 )
+PROGRESS = Statement("select vsync_internal.work_progress($1)", ("pg_catalog.name",))
 PUBLISH = Statement(
     "select vsync_internal.publish($1, $2, $3, $4)",
     ("pg_catalog.int8", "pg_catalog.text", "pg_catalog.int8", "pg_catalog.float8"),

@@ -28,6 +28,7 @@ _MODEL_RETRY = 10.0  # seconds a version whose model fails is left alone
 _FAILURE_RETRY = 5.0  # seconds a version is left alone after an error that is no document's
 _LOCK_TIMEOUT = "2s"  # of any lock; longer than deadlock_timeout, after which autovacuum gives way
 _NOT_GRANTED = "55P03"
+_TELL = 10.0  # seconds between two notices of how far a call is that works until nothing is left
 _ATTEND = 0.1  # seconds of backlog after which fresh changes are looked for
 _ATTENDED = 64  # documents of a version
 _EXPANDED = 10_000  # keys of waiting pages that become marks in a round
@@ -54,6 +55,7 @@ class Worker:
         self._refreshing = True
         self._falls_due = math.inf
         self._wal = Reader(host)
+        self._told: float | None = None  # None: nobody waits
 
     @property
     def longest_call(self) -> float:
@@ -62,6 +64,7 @@ class Worker:
 
     def drain(self) -> None:
         """Work off all that was committed before the call and is due."""
+        self._told = time.monotonic()
         self._value(statements.TRY_AGAIN, self._embedding)
         target = self._wal.target()
         self._value(statements.RESUME, True)
@@ -77,8 +80,16 @@ class Worker:
             if upto is not None and not self._value(statements.OUTSTANDING, upto, self._embedding):
                 self._value(statements.SETTLE_VERSIONS)
                 return
+            self._tell()
             if not worked:
                 time.sleep(0.02)
+
+    def _tell(self) -> None:
+        if self._told is None or time.monotonic() - self._told < _TELL:
+            return
+        self._told = time.monotonic()
+        if progress := self._value(statements.PROGRESS, self._embedding):
+            self._host.notice(progress)
 
     def run(self, seconds: float) -> None:
         """Keep working for a time. While nothing happens sleeps grow to poll_ms; none passes what falls due."""
@@ -226,6 +237,7 @@ class Worker:
                     if other["fresh"] and (duty["backlog"] or other["version_id"] != duty["version_id"]):
                         self._pass(other)
                 last = time.monotonic()
+                self._tell()
 
         return attend
 

@@ -66,6 +66,7 @@ returns boolean
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
+set standard_conforming_strings = on
 as $$
     select document ~ format('(^|[^[:alnum:]_$"])%s($|[^[:alnum:]_$"])', regexp_replace(name, '([^[:alnum:]_])', '\\\1', 'g'))
 $$;

@@ -108,6 +108,6 @@ begin
 end
 $$;
 comment on function vsync.repair_embedding(name) is
-'Follows an embedding again that is broken or released, once what its document reads is there, or whose names mean another table now: analyses the stored document, captures its tables, and has every
-document looked at. Vectors stay, and unchanged text is not embedded again. A worker tries the same by itself. Returns the number of versions repaired.
+'Follows an embedding again that is broken or released, once what its document reads is there, or whose names mean another table now: analyses
+the stored document, captures its tables, and has every document looked at. Vectors stay, and unchanged text is not embedded again. A worker tries the same by itself. Returns the number of versions repaired.
 Example: select vsync.repair_embedding(''product_search'')';

@@ -24,3 +24,17 @@ $$;
 comment on function vsync_internal.worker_report(name) is
 'what `vsync worker` logs, a row a live version; counts the queue and no vectors, so that it may be asked every few seconds. waiting_for: the error after
 which the version is left alone for a while; failed: documents waiting for another attempt; quarantined: those that had too many';
+
+create function vsync_internal.work_progress(embedding name default null)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format('"%s" version %s: %s', r.embedding, r.version,
+        concat_ws(', ', s.phase, s.done || ' of ' || s.total, r.pending || ' waiting', s.eta || ' left')), '; ' order by r.embedding, r.version)
+    from vsync_internal.worker_report(work_progress.embedding) as r
+    join vsync_internal.stat_versions() as s on s.embedding = r.embedding and s.version = r.version
+    where r.pending > 0 or s.total is not null
+$$;
+comment on function vsync_internal.work_progress(name) is 'how far what is not finished is, as call vsync.work() tells every ten seconds; null where all is';

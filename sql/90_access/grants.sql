@@ -84,7 +84,7 @@ begin
             -- vsync_internal, 80_observe
             ('vsync_internal', 'vsync_reader', '{configuration, graph}'),
             ('vsync_internal', 'vsync_operator', '{audit, audit_page, doctor, estimate_recall, explain_impact, explain_row, failures, stat_capture, stat_embeddings, stat_queue,
-            stat_versions, worker_report}')) as a (schema, role, names)
+            stat_versions, work_progress, worker_report}')) as a (schema, role, names)
         join pg_catalog.pg_proc as p on p.proname::text = any (a.names::text[]) and p.pronamespace = a.schema::regnamespace
     loop
         execute pg_catalog.format('grant execute on routine %s to %I', v_function, v_role);
