@@ -289,6 +289,17 @@ def test_statements_through_a_pooler_leave_nothing_behind(pool: tuple[str, str],
         session.execute("call vsync.work()")
         session.execute("select * from vsync.search('catalog', 'product', 2)")
         session.execute("select vsync.query_vector('catalog', 'product')")
+        session.execute(
+            "select vsync.add_version('catalog', document => 'select id, title as content from shop.products')"
+        )
+        session.execute("call vsync.work()")
+        session.execute("select vsync.activate_version('catalog', 2)")
+        session.execute("select vsync.create_rule('none', 'catalog', 'new.title is null', 'skip')")
+        session.execute("select vsync.release_table('shop.products')")
+        session.execute("select vsync.resume_table('shop.products')")
+        document = "select id, title || '!' as content from shop.products"
+        session.execute("select vsync.create_embedding('other', %s, 'tiny')", [document])
+        session.execute("call vsync.work()")
     for arguments in (["status"], ["audit", "catalog"], ["search", "catalog", "product"], ["doctor"]):
         done = subprocess.run([*VSYNC, *arguments, "-d", conninfo], capture_output=True, text=True, check=False)
         assert done.returncode in (0, 4), done.stderr
