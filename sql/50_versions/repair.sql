@@ -21,11 +21,10 @@ begin
             -- who released may be at it: what looks as it did is left alone for longer
             and (r.version_id is null or r.at < clock_timestamp() - interval '5 minutes'
                 or (forced or r.at < clock_timestamp() - interval '1 minute') and r.shape is distinct from vsync_internal.shape(p.version_id))
-        order by p.version_id for update of p skip locked
+        order by p.version_id
     loop
         begin
-            perform vsync_internal.put_up(v_version_id);
-            v_count := v_count + 1;
+            v_count := v_count + vsync_internal.put_up(v_version_id)::int;
         exception when others then
             get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail;
             v_message := concat_ws(': ', v_message, nullif(v_detail, ''));

@@ -81,6 +81,12 @@ declare
     v_before oid[] := array(select distinct d.relation::oid from vsync_internal.dependencies as d where d.version_id = put_up.version_id);
 begin
     perform vsync_internal.begin_own_ddl();
+    -- tables before progress, as everywhere
+    for v_relation in
+        select c.oid from pg_class as c where c.oid = any (v_before) or c.oid = to_regclass(format('vsync_data.%I', v_version.data)) order by 1
+    loop
+        execute format('lock table %s in access share mode', v_relation);
+    end loop;
     -- a worker and whoever repairs by hand meet here
     perform from vsync_internal.progress as p where p.version_id = put_up.version_id for update;
     if not vsync_internal.is_down(version_id) then

@@ -32,7 +32,7 @@ QUEUE = (
         "render() locks marks set by set",
         CLAIMS + "test_marks_of_documents_that_are_gone_and_unchanged_are_locked_in_key_order",
         "render",
-        "num_nonnulls(v_gone, v_same, v_held) > 1",
+        "num_nonnulls(v_gone, v_same, v_held, v_moved) > 1",
         "false",
     ),
     Mutation(
