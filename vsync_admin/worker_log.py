@@ -77,12 +77,14 @@ class Reporter:
         """Say once what keeps a version from going on, and once that it goes on again."""
         version = _version(row)
         fields = {"embedding": row["embedding"], "version": row["version"]}
-        said = row["broken"] or row["waiting_for"] or ""
+        said = row["broken"] or row["unseen"] or row["waiting_for"] or ""
         if said == self._said.get(version, ""):
             return
         self._said[version] = said
         if row["broken"]:
             log.error("version broken", **fields, error=said)
+        elif row["unseen"]:
+            log.error("changes not captured", **fields, error=said)
         elif said:
             log.warning("version fails", **fields, error=said)
         else:

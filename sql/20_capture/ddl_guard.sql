@@ -128,6 +128,8 @@ begin
             where d.relation = v_relation order by 1
         loop
             perform vsync_internal.try_reanalyse(v_version_id);
+            -- what gets another name now may be swapped by that name before a worker looks
+            perform vsync_internal.attempt(format('select vsync_internal.record_names(%s)', v_version_id));
         end loop;
         -- what rules read may have another name now: the writer's trigger function must not name it
         perform vsync_internal.attempt(format('select vsync_internal.sync_capture(%L)', v_relation::oid)) where exists (

@@ -23,6 +23,23 @@ join pg_catalog.pg_class as r on r.oid = c.relation
 join pg_catalog.pg_inherits as i on i.inhrelid = c.relation;
 comment on view vsync_internal.capture_losses is 'why changes of a captured relation are not seen: a row for each trigger that cannot fire, and for each parent';
 
+create function vsync_internal.unseen(version_id int)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(
+        (select min(c.lost) from vsync_internal.captures as c where c.lost is not null and exists (
+            select from vsync_internal.dependencies as d join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger'
+            where d.version_id = unseen.version_id and d.relation = c.relation)),
+        (select min(format('its document names %s, which is another %s now', n.name, case when n.attnum = 0 then 'relation' else 'column' end))
+            from vsync_internal.renamed_apart as n where n.version_id = unseen.version_id));
+end
+$$;
+comment on function vsync_internal.unseen(int) is 'why changes of what a version''s document names are not captured now; null where all are';
+
 create function vsync_internal.watch_captures(relations regclass[] default null)
 returns int
 language plpgsql

@@ -42,6 +42,7 @@ begin
     perform vsync_internal.add_version_locks(v.id) from vsync_internal.versions as v where v.state <> 'dropped';
     -- columns have other numbers here; where one had taken over the name of another, that is forgotten
     delete from vsync_internal.document_names where attnum > 0;
+    delete from vsync_internal.document_texts;
     perform vsync_internal.record_names(v.id) from vsync_internal.versions as v where v.state <> 'dropped' order by v.id;
     -- what was attached since the restore was not followed
     perform vsync_internal.install_triggers(c.id, c.relation) from vsync_internal.captures as c

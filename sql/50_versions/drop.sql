@@ -136,7 +136,7 @@ begin
     delete from vsync_internal.serving as s where s.embedding = drop_embedding.name;
     delete from vsync_internal.versions as v where v.id = any (v_ids);
     delete from vsync_internal.dependencies as d where d.version_id = any (v_ids);
-    delete from vsync_internal.document_names as n where n.version_id = any (v_ids);
+    perform vsync_internal.forget_names(variadic v_ids);
     delete from vsync_internal.progress as p where p.version_id = any (v_ids);
     perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
     perform vsync_internal.let_readers_end(v_embedding.owner);

@@ -5,11 +5,36 @@ create table vsync_internal.document_names (
     relation regclass not null,
     attnum int2 not null,
     name text not null,
+    since timestamptz not null default now(),
     primary key (version_id, relation, attnum, name)
 );
 comment on table vsync_internal.document_names is
 'the relations and columns that a version''s document names, with the names they had when the document was resolved, and since; attnum 0: the relation itself';
 comment on column vsync_internal.document_names.name is 'of a relation schema.name as format(''%I.%I'') writes it, of a column its name';
+comment on column vsync_internal.document_names.since is 'start of the transaction that wrote the name down';
+
+create table vsync_internal.document_texts (
+    version_id int not null,
+    since timestamptz not null default now(),
+    text text not null,
+    primary key (version_id, since)
+);
+comment on table vsync_internal.document_texts is
+'a version''s document with the names that it was resolved by, qualified, and with those that its tables and columns have had since';
+comment on column vsync_internal.document_texts.since is 'start of the transaction that wrote the text down';
+
+create function vsync_internal.forget_names(variadic versions int[])
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from vsync_internal.document_names as n where n.version_id = any (versions);
+    delete from vsync_internal.document_texts as t where t.version_id = any (versions);
+    return true;
+end
+$$;
+comment on function vsync_internal.forget_names(int[]) is 'forgets what the documents of versions named';
 
 create function vsync_internal.record_names(version_id int)
 returns bigint
@@ -19,13 +44,14 @@ as $$
 declare
     v_view regclass := (select to_regclass(format('vsync_data.%I', v.data || '_document')) from vsync_internal.versions as v where v.id = record_names.version_id);
     v_names vsync_internal.document_names[];
+    v_text text;
 begin
     if v_view is null then
         return 0;
     end if;
     v_names := array(
         select distinct row(record_names.version_id, c.oid::regclass, p.attnum,
-            coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname)))::vsync_internal.document_names
+            coalesce(a.attname::text, format('%I.%I', s.nspname, c.relname)), now())::vsync_internal.document_names
         from pg_rewrite as w
         join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class
         join pg_class as c on c.oid = d.refobjid
@@ -33,15 +59,25 @@ begin
         cross join lateral (values (0::int2), (d.refobjsubid::int2)) as p (attnum)
         left join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.attnum and p.attnum > 0
         where w.ev_class = v_view);
+    v_text := rtrim(pg_get_viewdef(v_view), ';');
     delete from vsync_internal.document_names as n where n.version_id = record_names.version_id
         and not exists (select from unnest(v_names) as m where (m.relation, m.attnum) = (n.relation, n.attnum));
+    -- a name that a transaction gave and took away was nobody's; with an old name back, what came after it counts no more
+    delete from vsync_internal.document_names as n using unnest(v_names) as m
+    where (n.version_id, n.relation, n.attnum) = (m.version_id, m.relation, m.attnum) and n.name <> m.name and (n.since = now() or n.since > (
+        select o.since from vsync_internal.document_names as o
+        where (o.version_id, o.relation, o.attnum, o.name) = (m.version_id, m.relation, m.attnum, m.name)));
     -- while another relation has a name from before, what it was taken over from is not named so
     insert into vsync_internal.document_names select m.* from unnest(v_names) as m
     where not exists (select from vsync_internal.renamed_apart as r where (r.version_id, r.relation, r.attnum) = (m.version_id, m.relation, m.attnum))
     on conflict do nothing;
-    update vsync_internal.versions as v set named = v.named || d.text from (select rtrim(pg_get_viewdef(v_view), ';') as text) as d
-    where v.id = record_names.version_id and d.text <> all (v.named)
-        and not exists (select from vsync_internal.renamed_apart as r where r.version_id = v.id);
+    delete from vsync_internal.document_texts as t
+    where t.version_id = record_names.version_id and t.text <> v_text and (t.since = now() or t.since > (
+        select o.since from vsync_internal.document_texts as o where o.version_id = t.version_id and o.text = v_text));
+    insert into vsync_internal.document_texts (version_id, text)
+    select record_names.version_id, v_text where not exists (
+        select from vsync_internal.renamed_apart as r where r.version_id = record_names.version_id)
+        and not exists (select from vsync_internal.document_texts as t where t.version_id = record_names.version_id and t.text = v_text);
     return cardinality(v_names);
 end
 $$;
@@ -61,16 +97,23 @@ where v.state <> 'dropped' and (n.attnum > 0 or t.relation <> n.relation);
 comment on view vsync_internal.renamed_apart is
 'names in documents that another relation (taken_by), or another column of the same relation, has now, while the document follows what had the name before';
 
-create function vsync_internal.mentions(document text, name text)
-returns boolean
+create function vsync_internal.text_named(version_id int)
+returns text
 language sql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
-    select document ~ format('(^|[^[:alnum:]_$"])%s($|[^[:alnum:]_$"])', regexp_replace(name, '([^[:alnum:]_])', '\\\1', 'g'))
+    select t.text from vsync_internal.document_texts as t
+    where t.version_id = text_named.version_id and not exists (
+        select from vsync_internal.renamed_apart as r
+        join vsync_internal.document_names as n using (version_id, relation, attnum, name)
+        where r.version_id = t.version_id and (t.since < n.since or exists (
+            select from vsync_internal.document_names as l
+            where (l.version_id, l.relation, l.attnum) = (n.version_id, n.relation, n.attnum) and l.since > n.since and l.since <= t.since)))
+    order by t.since desc limit 1
 $$;
-comment on function vsync_internal.mentions(text, text) is 'whether a stored document has a name, as pg_get_viewdef() writes it';
+comment on function vsync_internal.text_named(int) is
+'of the texts that a document had, the last in which every name that is another''s now was its own; null: there is none';
 
 create function vsync_internal.check_columns(document regclass, owner name)
 returns boolean
@@ -126,16 +169,11 @@ begin
             update vsync_internal.embeddings as e set root = v_root where e.name = v_embedding.name;
             perform vsync_internal.follow_schema(v_root);
         end if;
-        -- of the texts it had, the last in which all that is somebody else's name now was its own
         update vsync_internal.versions as v
-        set stored = jsonb_build_object('text', coalesce((
-                select t.text from unnest(v.named) with ordinality as t (text, i) where not exists (
-                    select from vsync_internal.renamed_apart as r where r.version_id = v_id
-                        and not vsync_internal.mentions(t.text, case when r.attnum = 0 then r.name else quote_ident(r.name) end))
-                order by t.i desc limit 1), v.stored ->> 'text'), 'relations', '{}'::jsonb),
-            named = '{}', analysis_error = null
+        set stored = jsonb_build_object('text', coalesce(vsync_internal.text_named(v_id), v.stored ->> 'text'), 'relations', '{}'::jsonb),
+            analysis_error = null
         where v.id = v_id;
-        delete from vsync_internal.document_names as n where n.version_id = v_id;
+        perform vsync_internal.forget_names(v_id);
         v_count := v_count + 1;
     end loop;
     perform vsync_internal.reanalyse(v.id) from vsync_internal.versions as v

@@ -42,7 +42,7 @@ begin
     perform vsync_internal.drop_objects(version);
     perform vsync_internal.forget(array[version.id]);
     delete from vsync_internal.dependencies as d where d.version_id = version.id;
-    delete from vsync_internal.document_names as n where n.version_id = version.id;
+    perform vsync_internal.forget_names(version.id);
     delete from vsync_internal.progress as p where p.version_id = version.id;
     perform vsync_internal.sync_capture(r) from unnest(v_relations) as r;
     return version.version;

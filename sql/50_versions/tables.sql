@@ -28,7 +28,6 @@ create table vsync_internal.versions (
     retired_at timestamptz,
     retired_xid xid8,
     analysis_error text,
-    named text[] not null default '{}',
     stored jsonb,
     policy jsonb,
     unique (embedding, version)
@@ -40,7 +39,6 @@ made again from it';
 comment on column vsync_internal.versions.policy is
 'what the policy of the vector table was made for, as policy_form() tells it: columns of the root that its own policies read; null: none do';
 comment on column vsync_internal.versions.following is 'false: retired for longer than its rollback window, changes reach it no more';
-comment on column vsync_internal.versions.named is 'the document with the names that it was resolved by, qualified, and with those that its tables and columns had later, the last at the end';
 comment on column vsync_internal.versions.analysis_error is
 'why the document could not be analysed again after a table that it reads was altered; null: the change was followed';
 comment on column vsync_internal.versions.retired_xid is 'a snapshot in which this transaction still runs may still see the version being served';

@@ -44,10 +44,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return exists (select from vsync_internal.progress as p where p.version_id = misses_changes.version_id and p.missed)
-        or exists (select from vsync_internal.captures as c where c.lost is not null and exists (
-            select from vsync_internal.dependencies as d join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger'
-            where d.version_id = misses_changes.version_id and d.relation = c.relation));
+    return vsync_internal.unseen(misses_changes.version_id) is not null
+        or exists (select from vsync_internal.progress as p where p.version_id = misses_changes.version_id and p.missed);
 end
 $$;
 comment on function vsync_internal.misses_changes(int) is

@@ -1,12 +1,12 @@
 create function vsync_internal.worker_report(embedding name default null)
-returns table (embedding name, version int, state text, broken text, waiting_for text, pending bigint, failed bigint, quarantined bigint,
+returns table (embedding name, version int, state text, broken text, unseen text, waiting_for text, pending bigint, failed bigint, quarantined bigint,
     embedded_total bigint, failed_total bigint)
 language sql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.embedding, v.version, case when v.paused then 'paused' else v.state end, p.broken,
+    select v.embedding, v.version, case when v.paused then 'paused' else v.state end, p.broken, vsync_internal.unseen(v.id),
         case when p.retry_at > clock_timestamp() then p.last_error end,
         q.pending + coalesce(g.keys, 0), q.failed, q.quarantined, p.embedded_total, p.failed_total
     from vsync_internal.versions as v
@@ -22,7 +22,7 @@ as $$
     order by v.embedding, v.version
 $$;
 comment on function vsync_internal.worker_report(name) is
-'what `vsync worker` logs, a row a live version; counts the queue and no vectors, so that it may be asked every few seconds. waiting_for: the error after
+'what `vsync worker` logs, a row a live version; counts the queue and no vectors, so that it may be asked every few seconds. unseen: why changes are not captured; waiting_for: the error after
 which the version is left alone for a while; failed: documents waiting for another attempt; quarantined: those that had too many';
 
 create function vsync_internal.work_progress(embedding name default null)

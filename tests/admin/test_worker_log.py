@@ -117,6 +117,18 @@ def shop(db: Connection, tiny_model: Path) -> None:
     declare(db)
 
 
+def test_changes_that_are_not_captured_are_logged(start: Start, shop: None, dsn: str, db: Connection):
+    worker = start(dsn)
+    eventually(lambda: value(db, SERVED) == 3)
+    run(db, "alter table shop.products disable trigger all")
+    eventually(lambda: bool(worker.events("changes not captured")))
+    assert "no enabled trigger" in worker.events("changes not captured")[0]["error"]
+    run(db, "alter table shop.products enable trigger all")
+    eventually(lambda: bool(worker.events("version goes on")))
+    assert worker.end() == 0
+    assert len(worker.events("changes not captured")) == 1
+
+
 @pytest.mark.parametrize("mode", [(), ("--workers", "2")])
 def test_it_ends_cleanly_on_a_hangup(mode: tuple[str, ...], start: Start, shop: None, dsn: str, db: Connection):
     worker = start(dsn, *mode)

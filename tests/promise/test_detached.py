@@ -10,11 +10,11 @@ from promise.oracle import Declared, assert_fresh, contents, declare, embedded_t
 
 
 @pytest.fixture
-def notes(db: Connection, tiny_model: Path) -> Declared:
+def notes(db: Connection, tiny_model: Path, request: pytest.FixtureRequest) -> Declared:
     register(db, tiny_model)
     db.execute("create table notes (id int primary key, body text)")
     db.execute("insert into notes values (1, 'a'), (2, 'b')")
-    embedding = declare(db, "select id, body as content from notes")
+    embedding = declare(db, "select id, body as content from notes", capture=getattr(request, "param", "trigger"))
     assert_fresh(db, embedding)
     return embedding
 
@@ -27,6 +27,12 @@ def found(db: Connection, name: str) -> list[tuple[str, str, str]]:
 
 def stale(db: Connection) -> set[bool]:
     return {row[0] for row in db.execute("select stale from vsync.search('promised', 'a')").fetchall()}
+
+
+def pending(db: Connection) -> int | None:
+    row = db.execute("select pending from vsync.stat_embeddings where embedding = 'promised'").fetchone()
+    assert row is not None
+    return row[0]
 
 
 SWAPS = {
@@ -46,6 +52,7 @@ SWAPS = {
 }
 
 
+@pytest.mark.parametrize("notes", ["trigger", "wal"], indirect=True)
 @pytest.mark.parametrize("swap", SWAPS)
 def test_a_swap_by_rename_is_reported_with_what_binds_the_document_again(
     db: Connection, notes: Declared, swap: str
@@ -56,6 +63,10 @@ def test_a_swap_by_rename_is_reported_with_what_binds_the_document_again(
         db.execute(SWAPS[swap].encode())
     findings = found(db, "documents")
     assert {level for level, _, _ in findings} == {"error"}
+    assert stale(db) == {True}
+    work(db)
+    assert stale(db) == {True}
+    assert pending(db) is None
     (remedy, *_) = (remedy for _, detail, remedy in findings if " names " in detail)
     before = embedded_total(db, notes)
     db.execute(remedy.partition(": ")[2].encode())
@@ -68,6 +79,7 @@ def test_a_swap_by_rename_is_reported_with_what_binds_the_document_again(
     db.execute("delete from notes where id = 2")
     assert_fresh(db, notes)
     assert stale(db) == {False}
+    assert pending(db) == 0
     assert found(db, "documents") == found(db, "capture triggers") == []
 
 
@@ -97,12 +109,14 @@ def test_names_that_change_places_are_reported(db: Connection, notes: Declared) 
     assert len([detail for _, detail, _ in found(db, "documents") if "of both" in detail]) == 2
 
 
+@pytest.mark.parametrize("renamed", [True, False], ids=["worker after the rename", "none"])
 @pytest.mark.parametrize("visited", [True, False], ids=["worker between", "no worker"])
 def test_a_swap_after_a_rename_and_in_two_transactions_is_bound_again(
-    db: Connection, notes: Declared, visited: bool
+    db: Connection, notes: Declared, visited: bool, renamed: bool
 ) -> None:
     db.execute("alter table notes rename to papers; alter table papers rename column body to words")
-    work(db)
+    if renamed:
+        work(db)
     db.execute("create table papers_new (like papers including all); insert into papers_new select * from papers")
     db.execute("alter table papers rename to papers_old")
     if visited:
@@ -117,6 +131,21 @@ def test_a_swap_after_a_rename_and_in_two_transactions_is_bound_again(
     db.execute("update papers set words = 'after' where id = 1")
     assert_fresh(db, notes, document=document)
     assert found(db, "documents") == []
+
+
+def test_a_name_that_was_given_for_a_while_may_be_used_again(db: Connection, notes: Declared) -> None:
+    for between in (lambda: None, lambda: work(db)):
+        db.execute("alter table notes rename to papers")
+        between()
+        db.execute("alter table papers rename to notes")
+        between()
+        db.execute("create table papers (id int)")
+        assert found(db, "documents") == []
+        db.execute("drop table papers")
+    db.execute("alter table notes rename to passing; alter table passing rename to papers; create table passing (id int)")
+    assert found(db, "documents") == []
+    db.execute("create table notes (id int)")
+    assert len(found(db, "documents")) == 1
 
 
 def test_a_mere_rename_is_not_reported(db: Connection, notes: Declared) -> None:
