@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from vsync_engine import chunk, models, ruling, statements
-from vsync_engine.errors import EngineError
+from vsync_engine.errors import SEARCH_PATH_MISSING, EngineError
 from vsync_engine.host import Host, HostError, OverrunError, Row, Statement, value
 from vsync_engine.model import Encoded, Model, plan_batches
 from vsync_engine.ruling import Ruled, in_windows
@@ -26,7 +26,7 @@ _TRANSIENT = {"40001", "40P01"}
 _ATTEMPTS = 5
 _BLOCKED = {"55P03", "53100"}  # a lock not granted in time, a disk that is full: no smaller claim would fare better
 # privileges, objects that are gone, connections, resources, states, files: whoever mends it mends all documents
-_OF_THE_VERSION = ("08", "0A", "28", "3D", "3F", "42", "53", "55", "58", "HV")
+_OF_THE_VERSION = ("08", "0A", "28", "3D", "3F", "42", "53", "55", "58", "HV", SEARCH_PATH_MISSING)
 _SAMPLE = 8  # documents that fail alone, twice, before all are taken to fail
 _RANKED_TOGETHER = 64  # texts: fewer would keep the order of rules better, more makes fuller batches
 _LONGEST_MESSAGE = 500  # characters
@@ -368,6 +368,9 @@ def described(error: Exception) -> str:
     message = error.message if isinstance(error, (EngineError, HostError)) else f"{type(error).__name__}: {error}"
     detail = error.detail if isinstance(error, (EngineError, HostError)) else ""
     fields = {"sqlstate": sqlstate, "message": message[:_LONGEST_MESSAGE], "detail": detail[:_LONGEST_MESSAGE]}
+    if isinstance(error, HostError) and error.sqlstate == SEARCH_PATH_MISSING:
+        # any other hint may be an owner's, and doctor() shows it as a statement to run
+        fields["hint"] = error.hint
     return orjson.dumps({name: _storable(text) for name, text in fields.items()}).decode()
 
 

@@ -127,7 +127,7 @@ begin
             join vsync_internal.versions as v on v.id = d.version_id and v.state <> 'dropped'
             where d.relation = v_relation order by 1
         loop
-            perform vsync_internal.try_reanalyse(v_version_id);
+            perform vsync_internal.attempt(format('select vsync_internal.try_reanalyse(%s)::int', v_version_id));
             -- what gets another name now may be swapped by that name before a worker looks
             perform vsync_internal.attempt(format('select vsync_internal.record_names(%s)', v_version_id));
         end loop;

@@ -166,7 +166,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     update vsync_internal.progress as p
-    set retry_at = clock_timestamp() + wait, last_error = error ->> 'message', last_error_at = clock_timestamp()
+    set retry_at = clock_timestamp() + wait, last_error = error ->> 'message', last_hint = nullif(error ->> 'hint', ''), last_error_at = clock_timestamp()
     where p.version_id = back_off.version_id;
     return found;
 end

@@ -75,16 +75,28 @@ returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_path text;
 begin
     if before is not null then
         perform vsync_internal.end_lasting(before);
     end if;
     if not done and (state = '57014' and (split_part(context, e'\n', 1) like '%RAISE' or context ~ 'remote SQL command|dblink')
-        or state <> '57014' and state like '57%' or state in ('53300', '25P03', '25006')) then
+        or state <> '57014' and state like '57%' or state in ('53300', '25P03', '25006', 'VS207')) then
         raise exception using
             errcode = '38000',
             message = end_call.message,
             detail = format('Code of the embedding''s owner raised it as %s.', state);
+    end if;
+    if not done and state in ('42883', '42P01', '42704') then
+        v_path := vsync_internal.path_of(vsync_internal.pathless(context), end_call.message);
+    end if;
+    if v_path is not null then
+        raise exception using
+            errcode = 'VS207',
+            message = end_call.message,
+            detail = 'Documents and rules run with search_path = pg_catalog, pg_temp.',
+            hint = vsync_internal.path_hint(context, v_path);
     end if;
     return done;
 end

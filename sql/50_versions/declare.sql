@@ -113,30 +113,64 @@ $$;
 comment on function vsync_internal.try_document(jsonb, name, name) is
 'renders a few rows of a new document with the settings of a worker, as the caller, who owns it; of a row that fails for its own values it warns';
 
-create function vsync_internal.path_hint(context text, path text)
-returns text
+create function vsync_internal.pathless(context text)
+returns regprocedure
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- of the innermost function: PL/pgSQL tells its signature as the session that compiled it would write it, SQL its name
+    -- PL/pgSQL tells a signature as the session that compiled it would write it, SQL a name
     v_named text := substring(context from 'PL/pgSQL function ((?!vsync)[^\n]*?\)) line');
     v_name text := coalesce(substring(context from 'SQL function "([^"\n]*)"'), trim('"' from substring(v_named from '([^.(]+)[(]')));
-    v_function regprocedure;
 begin
-    select p.oid::regprocedure into v_function
-    from pg_proc as p
-    join pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname not in ('pg_catalog', 'vsync_internal', 'vsync', 'vsync_data', 'information_schema')
-    and (p.oid::regprocedure::text = v_named or p.proname = v_name)
-    and coalesce(p.proconfig::text, '') not like '%search_path%'
-    order by p.oid::regprocedure::text = v_named desc, p.oid
-    limit 1;
-    if v_function is null then
-        return 'Give the function that names it a path of its own: alter function … set search_path = …';
-    end if;
-    return format('alter function %s set search_path = %s', v_function, path);
+    return (
+        select p.oid from pg_proc as p
+        join pg_namespace as n on n.oid = p.pronamespace
+        where n.nspname not in ('pg_catalog', 'vsync_internal', 'vsync', 'vsync_data', 'information_schema')
+            and (p.oid::regprocedure::text = v_named or p.proname = v_name)
+            and coalesce(p.proconfig::text, '') not like '%search_path%'
+            -- of several with the name it may be another role's
+            and (p.oid::regprocedure::text = v_named or (select count(*) from pg_proc as o where o.proname = v_name) = 1)
+        limit 1);
 end
+$$;
+comment on function vsync_internal.pathless(text) is 'the innermost function of an error''s context, where it has no search_path of its own';
+
+create function vsync_internal.path_of(function regprocedure, message text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with schema as (
+        -- safe: nobody but the function's owner and superusers makes anything there
+        select n.oid, n.nspname, n.oid = f.pronamespace as is_own,
+            (n.nspowner = f.proowner or r.rolsuper or r.rolname = 'pg_database_owner')
+            and not exists (select from aclexplode(n.nspacl) as a where a.privilege_type = 'CREATE' and a.grantee not in (n.nspowner, f.proowner)) as is_safe
+        from pg_proc as f, pg_namespace as n join pg_roles as r on r.oid = n.nspowner
+        where f.oid = path_of.function and n.nspname !~ '^(pg_|vsync)'),
+    missing as (
+        select array_remove(array[substring(message from '"([^".]+)"'), substring(message from '(?:^| )([^ ".]+)[(]')], null) as names),
+    found as (
+        select s.oid from schema as s, missing as m
+        where s.is_safe and (exists (select from pg_proc as p where p.pronamespace = s.oid and p.proname = any (m.names))
+            or exists (select from pg_class as c where c.relnamespace = s.oid and c.relname = any (m.names))
+            or exists (select from pg_type as t where t.typnamespace = s.oid and t.typname = any (m.names))))
+    select string_agg(quote_ident(s.nspname), ', ' order by not s.is_own, s.nspname) from schema as s
+    where exists (select from found) and (s.is_own or s.oid in (select f.oid from found as f))
+$$;
+comment on function vsync_internal.path_of(regprocedure, text) is
+'a search_path with which a function finds what an error''s message says is missing: its own schema, and those that hold something of that name and where no
+other role creates anything; null where none does';
+
+create function vsync_internal.path_hint(context text, path text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(format('alter function %s set search_path = %s', vsync_internal.pathless(context), path),
+        'Give the function that names it a path of its own: alter function … set search_path = …')
 $$;
 comment on function vsync_internal.path_hint(text, text) is 'the statement by which a function finds what it names under any search_path';

@@ -80,6 +80,7 @@ create table vsync_internal.progress (
     retry_at timestamptz,
     refreshed_at timestamptz not null default now(),
     last_error text,
+    last_hint text,
     last_error_at timestamptz,
     embedded_total bigint not null default 0,
     inference_total bigint not null default 0,

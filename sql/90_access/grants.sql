@@ -60,7 +60,7 @@ begin
             ('vsync_internal', 'vsync_operator', '{back_off, claim, expand, fail, fold, isolate, postpone, reap, release, renew, reserve, rotate, try_again}'),
             -- vsync_internal, 40_refresh
             ('vsync_internal', 'vsync_reader', '{has_index, index_term}'),
-            ('vsync_internal', 'vsync_sandbox', '{end_call, end_lasting, lasting}'),
+            ('vsync_internal', 'vsync_sandbox', '{end_call, end_lasting, lasting, path_hint, path_of, pathless}'),
             ('vsync_internal', 'vsync_admin', '{end_lasting, lasting}'),
             ('vsync_internal', 'vsync_operator', '{adopt, resume, backfill, build_index, duties, folded_since, outstanding, publish, render, watermark, work}'),
             ('vsync_internal', 'vsync_admin', '{admit, index_statements}'),
@@ -72,7 +72,7 @@ begin
             check_readable, check_trigger_rights, notice_difference, bind_again, create_embedding, down_versions, open_stage, repair_version, data_name, declare_document,
             delta_ddl, delta_query, document_catalog,
             drop_embedding, drop_version, end_rollback, further_columns, installer, pause_version, plan_version, require_author, plan_warnings,
-            put_judgement, chosen, operator_schema, path_hint, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer,
+            put_judgement, chosen, operator_schema, path_hint, pathless, quoted_query, reader_ddl, reader_suffixes, reading_only, renderer,
             rollback_version, set_capture, start_experiment, stop_experiment, try_document}'),
             -- vsync_internal, 60_rules
             ('vsync_internal', 'vsync_reader', '{excluded_keys, find_rule}'),

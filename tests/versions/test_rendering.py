@@ -64,6 +64,43 @@ def test_a_function_that_relies_on_search_path_is_found_at_creation(
     assert db.execute("select content from pathless").fetchall() == [("ete",)]
 
 
+@pytest.mark.parametrize("some", [True, False], ids=["some documents", "all documents"])
+def test_a_function_that_relies_on_search_path_is_named_when_rows_come_later(
+    db: Connection, told: list[str], some: bool
+) -> None:
+    db.execute("create table later (id int primary key, t text)")
+    create(db, "late", "select id, case when id > 1 then slug(t) else t end as content from later")
+    db.execute("insert into later values (2, 'Ete')")
+    if some:
+        db.execute("insert into later values (1, 'Ete')")
+    db.execute("call vsync.work()")
+    remedy = "alter function public.slug(text) set search_path = public, util"
+    found = db.execute("select hint from vsync.failures").fetchall()
+    if not some:
+        assert found == []
+        found = db.execute("select split_part(remediation, ', then', 1) from vsync.doctor() where name = 'models'").fetchall()
+    assert found == [(remedy,)]
+    db.execute(remedy.encode())
+    db.execute("select vsync.retry('late')")
+    db.execute("call vsync.work()")
+    assert ("ete",) in db.execute("select content from late").fetchall()
+
+
+def test_a_hint_that_owner_code_raises_is_not_shown_as_a_remedy(db: Connection, told: list[str]) -> None:
+    db.execute("create table later (id int primary key, t text); alter schema util owner to pg_monitor")
+    for number, (state, message) in enumerate({"VS207": "x", "42883": "function unaccent(text) does not exist"}.items()):
+        db.execute(f"""create function lure{number}(t text) returns text language plpgsql immutable as $$ begin
+            raise exception using errcode = '{state}', message = '{message}', hint = 'drop table a'; end $$""".encode())
+        create(db, f"lured{number}", f"select id, lure{number}(t) as content from later")
+    db.execute("insert into later values (1, 'Ete')")
+    db.execute("call vsync.work()")
+    assert db.execute("select sqlstate, hint from vsync.failures").fetchall() == [("38000", None)]
+    shown = "select remediation from vsync.doctor() where name = 'models' and level = 'error'"
+    assert db.execute(shown).fetchall() == [
+        ("Mend the cause (the model's files, the owner's rights), then: select vsync.retry('lured1')",)
+    ]
+
+
 def test_a_row_that_fails_for_its_own_values_is_a_warning(db: Connection, told: list[str]) -> None:
     create(db, "divided", "select id, (10 / (id - 1))::text as content from a")
     assert "WARNING: a document cannot be rendered" in told
