@@ -13,7 +13,7 @@ from vsync_admin import fetch
 from vsync_admin.errors import CommandError
 from vsync_admin.fetch import Part, Wheel
 from vsync_admin.processes import is_root
-from vsync_engine.errors import MODEL_NOT_FOUND
+from vsync_engine.foundation.errors import MODEL_NOT_FOUND
 
 HUB = "hf:"
 

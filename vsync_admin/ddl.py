@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vsync_admin.errors import CommandError, ExitCode
-from vsync_engine.errors import EngineError
-from vsync_engine.lexer import Lexeme, lexemes
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.foundation.sql_lexer import Lexeme, lexemes
 
 _TRANSACTION = re.compile(
     r"(begin|start transaction|commit|end|rollback|abort|savepoint|release|prepare transaction)\b"

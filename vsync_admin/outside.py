@@ -7,7 +7,7 @@ import orjson
 import psycopg
 
 from vsync_admin.connection import Row
-from vsync_engine.errors import ENGINE_OUTSIDE, EngineError
+from vsync_engine.foundation.errors import ENGINE_OUTSIDE, EngineError
 
 _ANSWER = "select vsync_internal.answer(%s, %s::jsonb)"
 _FORGET = "select vsync_internal.forget_answers()"
@@ -64,10 +64,10 @@ def _engine(name: str) -> Callable[..., str]:
 
 
 def _vectors(spec: dict[str, Any], kind: Any, inputs: list[str | None], *, threads: int, batch_tokens: int) -> Any:
-    from vsync_engine import models
+    from vsync_engine.models import session_cache
 
     try:
-        return {"vectors": models.embed(models.load(_json(spec), threads), kind, inputs, batch_tokens)}
+        return {"vectors": session_cache.embed(session_cache.load(_json(spec), threads), kind, inputs, batch_tokens)}
     except EngineError as error:
         return {"error": error.as_json()}
 

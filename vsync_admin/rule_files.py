@@ -15,9 +15,9 @@ from urllib.parse import quote
 import orjson
 
 from vsync_admin.errors import CommandError
-from vsync_engine import lexer
-from vsync_engine.errors import EngineError
-from vsync_engine.lexer import Lexeme
+from vsync_engine.foundation import sql_lexer
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.foundation.sql_lexer import Lexeme
 
 _ARGUMENTS = ("name", "embedding", "condition", "action", "params", "priority", "valid_from", "valid_until")
 _REQUIRED = _ARGUMENTS[:4]
@@ -71,7 +71,7 @@ def read_file(path: Path) -> list[Rule]:
     except EngineError as error:
         raise CommandError(f"{path} is not understood", detail=error.detail, hint=error.hint) from error
     except _NotUnderstoodError as error:
-        detail = f"{error.what} at {lexer.place(text, error.start)}."
+        detail = f"{error.what} at {sql_lexer.place(text, error.start)}."
         raise CommandError(f"{path} is not understood", detail=detail, hint=_EXAMPLE) from error
 
 
@@ -119,7 +119,7 @@ class _NotUnderstoodError(Exception):
 
 def _rules(text: str) -> list[Rule]:
     rules: dict[str, Rule] = {}
-    for statement in _statements(list(lexer.lexemes(text))):
+    for statement in _statements(list(sql_lexer.lexemes(text))):
         start = statement[0].start
         words = [piece.text.lower() for piece in statement[:5]]
         if words[:3] != ["select", "vsync", "."] or words[4:] != ["("] or statement[-1].text != ")":

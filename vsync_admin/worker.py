@@ -26,8 +26,8 @@ from vsync_admin.connection import require_vsync
 from vsync_admin.errors import CommandError, ExitCode
 from vsync_admin.pooler import refuse_transaction_pooling
 from vsync_admin.worker_log import Reporter, configure_log
-from vsync_engine.errors import EngineError
-from vsync_engine.host import HostError, PsycopgHost
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.foundation.host import HostError, PsycopgHost
 
 SLICE = "10 seconds"
 _NOTHING = "0 seconds"
@@ -169,7 +169,7 @@ def _work(connection: psycopg.Connection[tuple[object, ...]], assignment: Assign
     if not assignment.local:
         connection.execute(_CALL, (duration, assignment.embedding))
         return
-    from vsync_engine import worker  # brings the model runtime, which only a local worker needs
+    from vsync_engine.refresh import worker  # brings the model runtime, which only a local worker needs
 
     connection.commit()
     worker.work(PsycopgHost(connection), duration, assignment.embedding)

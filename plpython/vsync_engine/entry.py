@@ -11,11 +11,13 @@ from typing import Any
 
 import orjson
 
-from vsync_engine import __version__, model, models, statements
-from vsync_engine.errors import EngineError
-from vsync_engine.host import HostError, PlpyHost, value
-from vsync_engine.layout import ModelSpec, read_layout
-from vsync_engine.pooling import NONE
+from vsync_engine import __version__
+from vsync_engine.foundation import statements
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.foundation.host import HostError, PlpyHost, value
+from vsync_engine.models import embedder, session_cache
+from vsync_engine.models.pooling import NONE
+from vsync_engine.models.spec import ModelSpec, read_layout
 
 
 @cache
@@ -33,36 +35,36 @@ def inspect_model(source: str, options: str) -> str:
 
     def answer() -> dict[str, Any]:
         given = orjson.loads(options)
-        spec, probe = model.inspect(source, given)
+        spec, probe = embedder.inspect(source, given)
         said = spec.pooling == NONE or read_layout(source, given).pooling is not None
         return {"spec": orjson.loads(spec.to_json()), "probe": probe, "assumed": None if said else spec.pooling}
 
     return _answer(answer)
 
 
-def embed_texts(model_id: int, kind: model.Kind, inputs: Sequence[str | None] | None) -> list[str | None] | None:
+def embed_texts(model_id: int, kind: embedder.Kind, inputs: Sequence[str | None] | None) -> list[str | None] | None:
     """Return the vectors of texts in pgvector's text form; raises VS103, VS104 when the model's files changed."""
     if inputs is None:
         return None
     try:
         settings = {row["name"]: int(row["value"]) for row in _host().rows(statements.SETTINGS)}
         spec = value(_host(), statements.MODEL_SPEC, model_id)
-        loaded = models.load(spec, settings["threads"], share=settings["share_models"] != 0)
+        loaded = session_cache.load(spec, settings["threads"], share=settings["share_models"] != 0)
         asker = _host().rows(statements.ASKER)[0]
         if not asker["known"]:  # a new session, or one that DISCARD ALL made like new
-            models.forget()
+            session_cache.forget()
             _host().rows(statements.KNOW)
-        return models.embed(loaded, kind, inputs, settings["batch_tokens"], asker["asker"])
+        return session_cache.embed(loaded, kind, inputs, settings["batch_tokens"], asker["asker"])
     except EngineError as error:
         _host().report(error)
 
 
 def check_document(text: str) -> str:
     """Return {} for a document query as its author wrote it, or {"error"}."""
-    from vsync_engine import written
+    from vsync_engine.documents import source_check
 
     def answer() -> dict[str, Any]:
-        written.check(text)
+        source_check.check(text)
         return {}
 
     return _answer(answer)
@@ -70,24 +72,24 @@ def check_document(text: str) -> str:
 
 def analyse_document(catalog: str) -> str:
     """Return {"document"} of a stored document query, or {"error"}."""
-    from vsync_engine import document
+    from vsync_engine.documents import analyse
 
-    return _answer(lambda: {"document": document.analyse(orjson.loads(catalog)).as_json()})
+    return _answer(lambda: {"document": analyse.analyse(orjson.loads(catalog)).as_json()})
 
 
 def analyse_rule(facts: str) -> str:
     """Return {"rule"} of a rule as its author wrote it, or {"error"}."""
-    from vsync_engine import rule
+    from vsync_engine.rules import analyse
 
-    return _answer(lambda: {"rule": rule.analyse(orjson.loads(facts)).as_json()})
+    return _answer(lambda: {"rule": analyse.analyse(orjson.loads(facts)).as_json()})
 
 
 def check_chunk(options: str, spec: str) -> str:
     """Return {} where a model can chunk so, or {"error"}."""
-    from vsync_engine import chunk
+    from vsync_engine.refresh import chunking
 
     def answer() -> dict[str, Any]:
-        chunk.validate(orjson.loads(options), ModelSpec.from_json(spec))
+        chunking.validate(orjson.loads(options), ModelSpec.from_json(spec))
         return {}
 
     return _answer(answer)
@@ -95,7 +97,7 @@ def check_chunk(options: str, spec: str) -> str:
 
 def work(duration: str | None, embedding: str | None) -> tuple[str]:
     """Be a worker in this session; return {}, or {"error"} unless a cancel came meanwhile, as a procedure's row."""
-    from vsync_engine import worker
+    from vsync_engine.refresh import worker
 
     try:
         worker.work(_host(), duration, embedding)

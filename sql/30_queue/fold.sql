@@ -181,7 +181,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$ select left(sqlstate, 2) in ('08', '0A', '28', '3D', '3F', '42', '53', '55', '58', 'HV') or sqlstate = 'VS207' $$;
 comment on function vsync_internal.is_of_the_version(text) is
-'whether an error is likely to meet every document of a version until its cause is mended; claim.py has the same list';
+'whether an error is likely to meet every document of a version until its cause is mended; refresh/failure.py has the same list';
 
 create function vsync_internal.overran(since timestamptz)
 returns boolean

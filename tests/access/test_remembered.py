@@ -10,7 +10,7 @@ Connect = Callable[..., Connection]
 
 _COUNT = (
     "create function public.remembered() returns int language plpython3u security definer as "
-    "$$ from vsync_engine import models; return len(models._remembered) $$"
+    "$$ from vsync_engine.models import session_cache; return len(session_cache._remembered) $$"
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from admin.test_commands import answer, vsync
 from shop import denied, refused, rows, run, value
-from vsync_engine import worker
-from vsync_engine.host import PsycopgHost
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.refresh import worker
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 SINGLE = "select id, body as content from notes.notes"

@@ -12,8 +12,8 @@ import psycopg
 from tests.bench.measure import Connection, Figure, database
 from tests.fix_models import write_tiny_model
 from vsync_admin.cluster import Cluster
-from vsync_engine import deciding
-from vsync_engine.host import PsycopgHost
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.rules import change_stage
 
 ROWS = 100_000
 _TABLE = f"""
@@ -66,7 +66,7 @@ def _rate(cluster: Cluster, session: Connection, turn: str) -> float:
         start = time.perf_counter()
         worker.execute("select vsync_internal.fold()")
         worker.commit()
-        while deciding.decide(host, 10, deciding.TOGETHER, []):
+        while change_stage.decide(host, 10, change_stage.TOGETHER, []):
             worker.commit()
         while worker.execute("select vsync_internal.expand()").fetchone() != (0,):
             worker.commit()

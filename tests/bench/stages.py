@@ -11,9 +11,10 @@ from unittest.mock import patch
 
 import psycopg
 
-from vsync_engine import models, statements, worker
-from vsync_engine.host import PsycopgHost, Row, Statement
-from vsync_engine.model import Model
+from vsync_engine.foundation.host import PsycopgHost, Row, Statement
+from vsync_engine.models import session_cache
+from vsync_engine.models.embedder import Model
+from vsync_engine.refresh import statements, worker
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ def drain(dsn: str) -> tuple[dict[str, float], float]:
 @contextmanager
 def _timed(clock: Clock) -> Generator[None]:
     """Time what happens outside the database."""
-    parts = ((Model, "encode", "tokenise"), (Model, "run", "infer"), (models, "load", "load the model"))
+    parts = ((Model, "encode", "tokenise"), (Model, "run", "infer"), (session_cache, "load", "load the model"))
     with ExitStack() as stack:
         for owner, name, stage in parts:
             stack.enter_context(patch.object(owner, name, _counted(clock, stage, getattr(owner, name))))

@@ -37,8 +37,8 @@ select vsync.create_embedding('items_search', 'select id, body as content from i
 # what a worker does before it folds, in its place: makes, reads or drops the slot
 _READ_SLOT = """
 create procedure read_slot() language plpython3u as $py$
-from vsync_engine.host import PlpyHost
-from vsync_engine.wal import Reader
+from vsync_engine.foundation.host import PlpyHost
+from vsync_engine.capture.wal_reader import Reader
 own = Reader(PlpyHost())
 own.look(urgent=True)
 target = own.target()

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 
 from fix_cluster import Connection
-from vsync_engine.host import PsycopgHost
-from vsync_engine.wal import Reader
+from vsync_engine.capture.wal_reader import Reader
+from vsync_engine.foundation.host import PsycopgHost
 
 DOCUMENT = "select id, body as content from shop.items"
 

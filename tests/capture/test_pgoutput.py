@@ -6,7 +6,7 @@ import pytest
 
 from fix_cluster import Connection
 from races.steps import run, scalar
-from vsync_engine.pgoutput import (
+from vsync_engine.capture.pgoutput import (
     UNCHANGED,
     Begin,
     Commit,

@@ -7,7 +7,7 @@ import pytest
 from capture.steps import declare, read_all
 from fix_cluster import Connect, Connection, MakeRole
 from races.steps import make_table, scalar, stored
-from vsync_engine.pgoutput import Delete, Insert, Relation, Update, parse
+from vsync_engine.capture.pgoutput import Delete, Insert, Relation, Update, parse
 
 SECRET = "HASH-SECRET"
 

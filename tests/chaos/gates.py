@@ -30,7 +30,10 @@ PHASES = (
 # The gate is closed while its file exists. The engine's part of vsync.work() follows.
 _GATE = """
 import os, time
-from vsync_engine import host, model, statements
+from vsync_engine.foundation import host
+from vsync_engine.models import embedder
+from vsync_engine.capture import statements as of_capture
+from vsync_engine.refresh import statements as of_refresh
 gate = {gate!r}
 name, _, place = {phase!r}.partition(".")
 def wait():
@@ -39,12 +42,12 @@ def wait():
         end = time.monotonic() + 60
         while os.path.exists(gate) and time.monotonic() < end:
             time.sleep(0.005)
-run, rows = model.Model.run, host.PlpyHost.rows
+run, rows = embedder.Model.run, host.PlpyHost.rows
 def gated_run(self, batch):
     wait()
     return run(self, batch)
 def gated_rows(self, statement, *arguments):
-    here = statement == getattr(statements, name)
+    here = statement == getattr(of_refresh, name, None) or statement == getattr(of_capture, name, None)
     if here and not place:
         wait()
     answer = rows(self, statement, *arguments)
@@ -52,7 +55,7 @@ def gated_rows(self, statement, *arguments):
         wait()
     return answer
 if name == "EMBED":
-    model.Model.run = gated_run
+    embedder.Model.run = gated_run
 else:
     host.PlpyHost.rows = gated_rows
 """

@@ -22,14 +22,15 @@ IN_FLIGHT = 1024 + 512
 _EMBEDDED = "select embedded_total from vsync_internal.progress where version_id = 2"
 # Commits are durable here: the server's crash takes nothing else along. The engine's part of vsync.work() follows.
 _COUNT = """
-from vsync_engine import model, worker
+from vsync_engine.models import embedder
+from vsync_engine.refresh import worker
 worker._SESSION["synchronous_commit"] = "on"
-run = model.Model.run
+run = embedder.Model.run
 def counted(self, batch):
     with open({sent!r}, "a") as file:
         file.write(f"{{len(batch)}}\\n")
     return run(self, batch)
-model.Model.run = counted
+embedder.Model.run = counted
 """
 
 

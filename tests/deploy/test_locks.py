@@ -8,8 +8,8 @@ import pytest
 
 from shop import Connection, declare, open_shop, rows, run, value
 from versions.rollout import assert_clean, work
-from vsync_engine import worker
-from vsync_engine.host import PsycopgHost
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.refresh import worker
 
 Connect = Callable[..., Connection]
 DEPENDENT = (

@@ -23,8 +23,8 @@ _PIN = re.compile(r"^(?P<requirement>[a-z0-9].*?)(?P<hashes>( \\\n    --hash=sha
 IMPORT_ALL = """
 create function pg_temp.import_all() returns setof text language plpython3u as $py$
 import importlib, pkgutil, vsync_engine
-return [importlib.import_module(f"vsync_engine.{module.name}").__file__
-        for module in pkgutil.iter_modules(vsync_engine.__path__)]
+return [importlib.import_module(module.name).__file__
+        for module in pkgutil.walk_packages(vsync_engine.__path__, "vsync_engine.")]
 $py$
 """
 
@@ -77,7 +77,7 @@ def test_the_engine_is_locked_to_the_same_releases():
 
 
 def test_the_engine_asks_for_what_it_imports():
-    modules = {name for path in ENGINE.glob("*.py") for name in imported(path)}
+    modules = {name for path in ENGINE.rglob("*.py") for name in imported(path)}
     modules -= {"vsync_engine", "plpy", "psycopg"}  # psycopg: where the engine runs outside the server
     assert {canonicalize_name(name) for name in modules - sys.stdlib_module_names} == wanted_by_the_engine()
 
@@ -101,5 +101,6 @@ def test_every_module_of_the_engine_is_imported_with_them_alone(server: Server, 
         session.execute("create extension plpython3u")
         session.execute(IMPORT_ALL)
         files = {Path(path) for (path,) in session.execute("select pg_temp.import_all()")}
-    assert {path.name for path in files} == {path.name for path in ENGINE.glob("*.py")} - {"__init__.py"}
     assert all(path.is_relative_to(server.engine) for path in files)
+    placed = {str(path).partition("/vsync_engine/")[2] for path in files}
+    assert placed == {str(path.relative_to(ENGINE)) for path in ENGINE.rglob("*.py")} - {"__init__.py"}

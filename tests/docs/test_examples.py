@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from vsync_admin.server import find_server
-from vsync_engine import errors
+from vsync_engine.foundation import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "/var/lib/vsync/models/minilm"

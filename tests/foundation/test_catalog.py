@@ -1,6 +1,7 @@
 """Rules that every object of vsync follows, asked of the catalog."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 from shop import Connection, rows, value
@@ -118,10 +119,12 @@ def test_functions_of_the_author_call_nothing_by_an_unqualified_name(db: Connect
 
 
 def test_the_workers_statements_name_everything_with_its_schema() -> None:
-    from vsync_engine import statements
-    from vsync_engine.host import Statement
+    from vsync_engine.foundation.host import Statement
 
-    for name, statement in vars(statements).items():
+    packages = ("foundation", "capture", "rules", "refresh")
+    modules = [vars(import_module(f"vsync_engine.{package}.statements")) for package in packages]
+    assert sum(isinstance(each, Statement) for module in modules for each in module.values()) > 50
+    for name, statement in (item for module in modules for item in module.items()):
         if isinstance(statement, Statement):
             assert set(re.findall(r"(?<![\w.])(\w+)\(", statement.sql)) <= {"extract", "operator"}, name
             assert set(re.findall(r"::(\w+)", statement.sql)) <= {"pg_catalog"}, name

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from vsync_engine.errors import EngineError
-from vsync_engine.model import Model, ModelSpec, inspect
-from vsync_engine.pooling import pool
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.models.embedder import Model, ModelSpec, inspect
+from vsync_engine.models.pooling import pool
 
 MakeModel = Callable[..., Path]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fix_models import POSITION_WEIGHT, tiny_tokenizer, tiny_weights
-from vsync_engine.errors import EngineError
-from vsync_engine.model import PROBE, Model, inspect, plan_batches
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.models.embedder import PROBE, Model, inspect, plan_batches
 
 MakeModel = Callable[..., Path]
 

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fix_models import package_texts
-from vsync_engine import sharing
-from vsync_engine.errors import EngineError
-from vsync_engine.model import Model, ModelSpec, inspect
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.models import weight_cache
+from vsync_engine.models.embedder import Model, ModelSpec, inspect
 
 MakeModel = Callable[..., Path]
 LARGE = 6144  # dimensions: of the tiny models the smallest that are shared
@@ -187,7 +187,7 @@ def test_where_no_copy_can_be_written_each_session_has_its_own(spec: ModelSpec, 
 
 
 def test_a_copy_leaves_room_on_the_disk(spec: ModelSpec, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "_ROOM", 1 << 60)
+    monkeypatch.setattr(weight_cache, "_ROOM", 1 << 60)
     assert_right(spec, home)
     assert [path.name for path in home.iterdir()] == ["lock"]
 
@@ -195,7 +195,7 @@ def test_a_copy_leaves_room_on_the_disk(spec: ModelSpec, home: Path, monkeypatch
 def test_a_session_waits_for_another_ones_copy_but_not_for_ever(
     spec: ModelSpec, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_PATIENCE", 0.3)
+    monkeypatch.setattr(weight_cache, "_PATIENCE", 0.3)
     home.mkdir(parents=True, mode=0o700)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -234,7 +234,7 @@ def test_copies_that_nobody_loads_go_when_another_is_made(make_model: MakeModel,
 def test_a_network_whose_copy_answers_otherwise_is_not_shared(
     spec: ModelSpec, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharing, "_EQUAL", -1.0)  # nothing is as equal as that
+    monkeypatch.setattr(weight_cache, "_EQUAL", -1.0)  # nothing is as equal as that
     assert_right(spec, home)
     (note,) = the_copy(home).iterdir()
     before = note.stat().st_mtime_ns
@@ -252,7 +252,7 @@ def processes() -> Iterator[multiprocessing.pool.Pool]:
 
 
 def _first(spec: ModelSpec, home: Path) -> tuple[bool, NDArray[np.float32]]:
-    sharing._PATIENCE = 60.0  # pyright: ignore[reportPrivateUsage]
+    weight_cache._PATIENCE = 60.0  # pyright: ignore[reportPrivateUsage]
     model = Model.load(spec, threads=1, home=home)
     return is_mapped(home), model.embed(TEXTS)
 

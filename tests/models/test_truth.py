@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from fix_models import package_texts
-from vsync_engine.model import Model, inspect
+from vsync_engine.models.embedder import Model, inspect
 
 ODD_TEXTS = [
     "",

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from fix_cluster import Connection
 from fix_models import tiny_tokenizer
-from vsync_engine import chunk as chunking
+from vsync_engine.refresh import chunking
 
 MODEL = "tiny"
 _TOKENIZER = tiny_tokenizer()

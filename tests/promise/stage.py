@@ -11,8 +11,8 @@ from psycopg.pq import TransactionStatus
 
 from fix_cluster import Connect, Connection
 from promise.oracle import Declared
-from vsync_engine.host import PsycopgHost
-from vsync_engine.wal import Reader
+from vsync_engine.capture.wal_reader import Reader
+from vsync_engine.foundation.host import PsycopgHost
 
 WRITERS = 3
 TEXTS = (

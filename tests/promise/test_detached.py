@@ -142,7 +142,9 @@ def test_a_name_that_was_given_for_a_while_may_be_used_again(db: Connection, not
         db.execute("create table papers (id int)")
         assert found(db, "documents") == []
         db.execute("drop table papers")
-    db.execute("alter table notes rename to passing; alter table passing rename to papers; create table passing (id int)")
+    db.execute(
+        "alter table notes rename to passing; alter table passing rename to papers; create table passing (id int)"
+    )
     assert found(db, "documents") == []
     db.execute("create table notes (id int)")
     assert len(found(db, "documents")) == 1

@@ -12,8 +12,8 @@ from psycopg import sql
 
 from fix_cluster import Connect, Connection
 from promise.oracle import assert_fresh, declare, register, work
-from vsync_engine.host import PsycopgHost
-from vsync_engine.wal import Reader
+from vsync_engine.capture.wal_reader import Reader
+from vsync_engine.foundation.host import PsycopgHost
 
 TABLES = """
 create table brands (id int primary key, name text);

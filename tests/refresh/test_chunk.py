@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from fix_models import package_texts, tiny_tokenizer
-from vsync_engine import chunk, watch
-from vsync_engine.errors import EngineError
-from vsync_engine.model import Model, ModelSpec, inspect
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.models import watchdog
+from vsync_engine.models.embedder import Model, ModelSpec, inspect
+from vsync_engine.refresh import chunking
 
 TINY = tiny_tokenizer()
 
@@ -48,8 +49,8 @@ PIECES = st.lists(st.one_of(st.text(max_size=60), st.sampled_from([" ", "\n", "\
 @given(PIECES.map("".join), st.integers(8, 40), st.data())
 def test_bound_order_and_nothing_lost(text: str, tokens: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, tokens // 2))
-    chunks = chunk.split(text, TINY, tokens=tokens, overlap=overlap)
-    bare = chunk.split(text, TINY, tokens=tokens, overlap=0)
+    chunks = chunking.split(text, TINY, tokens=tokens, overlap=overlap)
+    bare = chunking.split(text, TINY, tokens=tokens, overlap=0)
     assert chunks
     if not text.strip():
         assert chunks == [text]
@@ -65,7 +66,7 @@ def test_bound_order_and_nothing_lost(text: str, tokens: int, data: st.DataObjec
 
 def test_overlap_is_the_end_of_the_chunk_before(tokenizer: Tokenizer) -> None:
     text = "\n\n".join(paragraphs()[:40])
-    chunks = chunk.split(text, tokenizer, tokens=100, overlap=20)
+    chunks = chunking.split(text, tokenizer, tokens=100, overlap=20)
     overlaps = 0
     for before, after in itertools.pairwise(chunks):
         shared = max(size for size in range(len(before) + 1) if after.startswith(before[len(before) - size :]))
@@ -76,20 +77,20 @@ def test_overlap_is_the_end_of_the_chunk_before(tokenizer: Tokenizer) -> None:
 
 
 def test_short_and_blank_texts(tokenizer: Tokenizer) -> None:
-    assert chunk.split("", tokenizer, tokens=50, overlap=5) == [""]
-    assert chunk.split(" \n ", tokenizer, tokens=50, overlap=5) == [" \n "]
-    assert chunk.split("  one line \n", tokenizer, tokens=50, overlap=5) == ["one line"]
+    assert chunking.split("", tokenizer, tokens=50, overlap=5) == [""]
+    assert chunking.split(" \n ", tokenizer, tokens=50, overlap=5) == [" \n "]
+    assert chunking.split("  one line \n", tokenizer, tokens=50, overlap=5) == ["one line"]
 
 
 @cache
 def chunks_of(tokenizer: Tokenizer, text: str, tokens: int, overlap: int) -> frozenset[str]:
-    return frozenset(chunk.split(text, tokenizer, tokens=tokens, overlap=overlap))
+    return frozenset(chunking.split(text, tokenizer, tokens=tokens, overlap=overlap))
 
 
 def changed(tokenizer: Tokenizer, before: str, after: str, tokens: int, overlap: int) -> tuple[int, int]:
     """Return how many chunks the edit made new, and how many there are."""
     old = chunks_of(tokenizer, before, tokens, overlap)
-    new = chunk.split(after, tokenizer, tokens=tokens, overlap=overlap)
+    new = chunking.split(after, tokenizer, tokens=tokens, overlap=overlap)
     return sum(part not in old for part in new), len(new)
 
 
@@ -134,14 +135,14 @@ def test_edits_change_few_chunks_on_average(tokenizer: Tokenizer, joint: str, un
 
 
 def test_repeated_lines_and_one_endless_word(tokenizer: Tokenizer) -> None:
-    lines = chunk.split("the same line again\n" * 2000, tokenizer, tokens=64, overlap=8)
+    lines = chunking.split("the same line again\n" * 2000, tokenizer, tokens=64, overlap=8)
     assert max(count(tokenizer, part) for part in lines) <= 64
-    blob = chunk.split("Begin. " + "0a1b2c3d" * 500 + " End.", TINY, tokens=64, overlap=8)
+    blob = chunking.split("Begin. " + "0a1b2c3d" * 500 + " End.", TINY, tokens=64, overlap=8)
     assert max(count(TINY, part) for part in blob) <= 64
 
 
 def test_lone_surrogates(tokenizer: Tokenizer) -> None:
-    assert chunk.split("a\ud800b " * 200, tokenizer, tokens=32, overlap=4)
+    assert chunking.split("a\ud800b " * 200, tokenizer, tokens=32, overlap=4)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def spec(tiny_model: Path) -> ModelSpec:
     "options", [{"tokens": 8}, {"tokens": 100, "overlap": 50}, {"tokens": 100, "overlap": 0}, {"tokens": 9}]
 )
 def test_good_options(spec: ModelSpec, options: dict[str, object]) -> None:
-    chunk.validate(options, spec)
+    chunking.validate(options, spec)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_good_options(spec: ModelSpec, options: dict[str, object]) -> None:
 )
 def test_bad_options(spec: ModelSpec, options: dict[str, object], hint: str) -> None:
     with pytest.raises(EngineError) as caught:
-        chunk.validate(options, spec)
+        chunking.validate(options, spec)
     assert caught.value.sqlstate == "VS001"
     assert hint in caught.value.hint
 
@@ -181,7 +182,7 @@ def test_bad_options(spec: ModelSpec, options: dict[str, object], hint: str) -> 
 def test_a_model_that_reads_too_little_for_chunks(tiny_model: Path) -> None:
     spec, _ = inspect(str(tiny_model), {"max_tokens": 9})
     with pytest.raises(EngineError, match="too little"):
-        chunk.validate({"tokens": 8}, spec)
+        chunking.validate({"tokens": 8}, spec)
 
 
 class Recorder:
@@ -219,7 +220,7 @@ ENDLESS = {
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
 def test_a_text_without_a_place_to_cut_is_split_in_linear_time(text: str) -> None:
     recorder = Recorder()
-    chunks = chunk.split(text, cast("Tokenizer", recorder), tokens=64, overlap=0)
+    chunks = chunking.split(text, cast("Tokenizer", recorder), tokens=64, overlap=0)
     assert all(count(TINY, part) <= 64 and part.strip() for part in chunks)
     assert squeezed("".join(chunks)) == squeezed(text)
     assert recorder.characters <= 60 * len(text)
@@ -227,21 +228,21 @@ def test_a_text_without_a_place_to_cut_is_split_in_linear_time(text: str) -> Non
 
 def test_a_cut_inside_a_run_does_not_divide_a_character() -> None:
     for text in ("e\u0301\u0302" * 5_000, "\U0001f468\u200d\U0001f469" * 5_000, "\U0001f44d\U0001f3fd" * 5_000):
-        chunks = chunk.split(text, TINY, tokens=64, overlap=0)
+        chunks = chunking.split(text, TINY, tokens=64, overlap=0)
         assert not [part for part in chunks if part[0] in "\u0301\u0302\u200d\U0001f3fd" or part[-1] == "\u200d"]
 
 
 def test_text_longer_than_a_segment_is_split_as_if_tokenised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "\n\n".join(paragraphs()[:60])
-    expected = chunk.split(text, TINY, tokens=64, overlap=8)
-    monkeypatch.setattr(chunk, "_ENCODED", 500)
-    assert chunk.split(text, TINY, tokens=64, overlap=8) == expected
+    expected = chunking.split(text, TINY, tokens=64, overlap=8)
+    monkeypatch.setattr(chunking, "_ENCODED", 500)
+    assert chunking.split(text, TINY, tokens=64, overlap=8) == expected
 
 
 def test_a_cancel_ends_a_split_between_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter(range(1_000_000))
-    monkeypatch.setattr(watch, "is_cancelled", lambda: next(looks) == 20)
+    monkeypatch.setattr(watchdog, "is_cancelled", lambda: next(looks) == 20)
     with pytest.raises(EngineError) as caught:
-        chunk.split("a" * 100_000, TINY, tokens=64, overlap=8)
+        chunking.split("a" * 100_000, TINY, tokens=64, overlap=8)
     assert caught.value.sqlstate == "57014"
     assert next(looks) == 21

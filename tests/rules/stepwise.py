@@ -5,8 +5,8 @@ from typing import Any
 import psycopg
 
 from fix_cluster import Connection
-from vsync_engine import deciding
-from vsync_engine.host import PsycopgHost
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.rules import change_stage
 
 
 def decide(db: Connection, limit: int = 1000, seconds: float = 1.0) -> int:
@@ -17,6 +17,6 @@ def decide(db: Connection, limit: int = 1000, seconds: float = 1.0) -> int:
 
 def decide_in(session: psycopg.Connection[tuple[Any, ...]], limit: int = 1000, seconds: float = 1.0) -> int:
     """Decide in a session that is in no transaction block, and commit."""
-    count = deciding.decide(PsycopgHost(session), seconds, limit, [])
+    count = change_stage.decide(PsycopgHost(session), seconds, limit, [])
     session.commit()
     return count

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from vsync_engine import rule
-from vsync_engine.errors import EngineError
+from vsync_engine.foundation.errors import EngineError
+from vsync_engine.rules import analyse
 
 PRODUCTS = {
     "schema": "shop",
@@ -51,7 +51,7 @@ def facts(condition: str, action: str = "skip", params: dict[str, Any] | None = 
 
 def refusal(condition: str, action: str = "skip", params: dict[str, Any] | None = None, **more: Any) -> EngineError:
     with pytest.raises(EngineError) as caught:
-        rule.analyse(facts(condition, action, params, **more))
+        analyse.analyse(facts(condition, action, params, **more))
     assert caught.value.detail
     assert caught.value.hint
     assert "document query" not in caught.value.message
@@ -94,7 +94,7 @@ def refusal(condition: str, action: str = "skip", params: dict[str, Any] | None 
     ],
 )
 def test_columns_and_stage(condition: str, stage: str, columns: dict[str, list[str]]) -> None:
-    found = rule.analyse(facts(condition)).as_json()
+    found = analyse.analyse(facts(condition)).as_json()
     assert found["stage"] == stage
     if columns or condition in ("true", "localtime between '09:00' and '18:00'"):
         assert found["columns"] == {**NONE, **columns}
@@ -117,14 +117,14 @@ def test_columns_and_stage(condition: str, stage: str, columns: dict[str, list[s
     ],
 )
 def test_stage_by_action(condition: str, action: str, params: dict[str, Any], stage: str) -> None:
-    assert rule.analyse(facts(condition, action, params)).stage == stage
+    assert analyse.analyse(facts(condition, action, params)).stage == stage
 
 
 def test_relation() -> None:
-    found = rule.analyse(facts("new.name <> old.name", "hold", {"relation": "shop.categories"}, relation=CATEGORIES))
+    found = analyse.analyse(facts("new.name <> old.name", "hold", {"relation": "shop.categories"}, relation=CATEGORIES))
     assert found.stage == "change"
     assert found.columns["new"] == ("name",)
-    every_change = rule.analyse(facts("true", "skip", {"relation": "shop.categories"}, relation=CATEGORIES))
+    every_change = analyse.analyse(facts("true", "skip", {"relation": "shop.categories"}, relation=CATEGORIES))
     assert every_change.stage == "change"
     assert refusal("doc.id = 1", "skip", {"relation": "shop.categories"}, relation=CATEGORIES).sqlstate == "VS602"
     assert "name" in refusal("new.title = 'x'", "skip", {"relation": "shop.categories"}, relation=CATEGORIES).hint
@@ -150,11 +150,11 @@ def test_relation() -> None:
     ],
 )
 def test_sql(condition: str, sql: str) -> None:
-    assert rule.analyse(facts(condition)).sql == sql
+    assert analyse.analyse(facts(condition)).sql == sql
 
 
 def test_changed_without_columns_compares_all() -> None:
-    found = rule.analyse(facts("vsync.changed(new, old)"))
+    found = analyse.analyse(facts("vsync.changed(new, old)"))
     assert list(found.columns["new"]) == EVERY
     assert found.sql.count("is distinct from") == len(EVERY)
 
@@ -173,7 +173,7 @@ def test_changed_without_columns_compares_all() -> None:
 )
 def test_what_is_stored_says_the_same(db: Connection[Any], condition: str) -> None:
     rows = "(values (1, 'a'), (2, 'b'), (3, 'it''s'), (4, 'ab')) as new (id, title), (values ('a')) as old (title)"
-    stored = rule.analyse(facts(condition)).sql
+    stored = analyse.analyse(facts(condition)).sql
     written = condition.replace("vsync.changed(new, old, 'title')", "new.title <> old.title")
     both = [
         db.execute(f"select new.id from {rows} where ({text}\n) order by 1".encode()).fetchall()
@@ -308,7 +308,7 @@ def test_expression_is_held_to_the_same() -> None:
     assert "params.expression" in refusal("true", "prioritize", {"expression": "1; drop table x"}).message
     assert refusal("true", "prioritize", {"expression": "(select 1)"}).sqlstate == "VS601"
     assert refusal("old.id = 1", "prioritize", {"expression": "doc.price"}).sqlstate == "VS602"
-    found = rule.analyse(facts("doc.id > 1", "prioritize", {"expression": "doc.price /* euro */ * 2"}))
+    found = analyse.analyse(facts("doc.id > 1", "prioritize", {"expression": "doc.price /* euro */ * 2"}))
     assert found.expression == "doc.price * 2"
     assert found.columns["doc"] == ("id", "price")
 
@@ -316,9 +316,9 @@ def test_expression_is_held_to_the_same() -> None:
 def test_subqueries_where_asked_for() -> None:
     condition = "exists (select from shop.vip as v where v.product = new.id and v.level > 2 order by v.x nulls last)"
     assert refusal(condition).hint.startswith("Set params.subqueries")
-    found = rule.analyse(facts(condition, "skip", {"subqueries": True}))
+    found = analyse.analyse(facts(condition, "skip", {"subqueries": True}))
     assert found.columns == {name: ("id",) if name == "new" else () for name in NONE}
-    counted = rule.analyse(facts("(select count(*) from shop.vip) > 3", "skip", {"subqueries": True}))
+    counted = analyse.analyse(facts("(select count(*) from shop.vip) > 3", "skip", {"subqueries": True}))
     assert counted.stage == "document"
     assert refusal("exists (select from shop.vip for update)", "skip", {"subqueries": True}).sqlstate == "VS601"
 

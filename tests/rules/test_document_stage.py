@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shop import Connection, declare, open_shop, rows, run, value
-from vsync_engine.ruling import in_windows
+from vsync_engine.refresh.priority import in_windows
 
 _DOCUMENT = "select id, title as content, price, tenant from shop.products"
 

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from shop import Connection, add, declare, open_shop, refused, rows, run, value
-from vsync_engine import judging
-from vsync_engine.host import HostError, OverrunError, PsycopgHost, Row, Statement
-from vsync_engine.judging import Answer, Case
-from vsync_engine.verdicts import Match
+from vsync_engine.foundation.host import HostError, OverrunError, PsycopgHost, Row, Statement
+from vsync_engine.rules import evaluate
+from vsync_engine.rules.evaluate import Answer, Case
+from vsync_engine.rules.model import Match
 
 Connect = Callable[..., Connection]
 
@@ -70,9 +70,9 @@ def ask(connect: Connect, prices: list[int], seconds: float = 0.5) -> Answer:
 
 def ask_through(host: PsycopgHost, prices: list[int], seconds: float) -> Answer:
     """Ask through this host."""
-    rules = [rule for rule in judging.load(host, 1) if rule.stage == "change"]
+    rules = [rule for rule in evaluate.load(host, 1) if rule.stage == "change"]
     images = [f'{{"old": {{"price": 0}}, "new": {{"id": {price}, "price": {price}}}}}' for price in prices]
-    answer = judging.ask(host, 1, rules, [Case(image=image) for image in images], seconds)
+    answer = evaluate.ask(host, 1, rules, [Case(image=image) for image in images], seconds)
     host.commit()
     return answer
 
@@ -204,7 +204,7 @@ def test_a_user_who_cancels_stops_the_worker_and_not_the_rule(shop: Connection, 
 
 _ALARM = """
 import time
-from vsync_engine.host import HostError, OverrunError, PlpyHost, Statement
+from vsync_engine.foundation.host import HostError, OverrunError, PlpyHost, Statement
 host = PlpyHost()
 answers = []
 for seconds in (0.001, 0.002, 0.005, 0.01, 0.02):

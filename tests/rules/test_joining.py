@@ -11,8 +11,8 @@ from races.steps import Claimed, Rendered, claim, fold, lose_lease, publish, rel
 from rules.shelf import marks, open_shelf, rule, text, work
 from rules.stepwise import decide
 from shop import run, value
-from vsync_engine import deciding
-from vsync_engine.host import PsycopgHost
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.rules import change_stage
 
 _STRENGTH = {"hold": 4, None: 3, "defer": 2, "skip": 1}
 
@@ -99,7 +99,7 @@ def test_a_rule_waits_for_those_who_asked_it_as_it_was(shelf: Connection, connec
     change(shelf, "skip", "changed")
     fold(shelf)
     with psycopg.connect(shelf.info.dsn) as decider:
-        assert deciding.decide(PsycopgHost(decider), 1, 1000, []) == 1
+        assert change_stage.decide(PsycopgHost(decider), 1, 1000, []) == 1
         run(shelf, "select vsync.drop_rule('by_skip')")
         for _ in range(4):
             run(shelf, "select vsync_internal.attend_rules()")

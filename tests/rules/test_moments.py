@@ -11,9 +11,9 @@ from fix_cluster import Connect, Connection
 from races.steps import in_background, wait_until
 from rules.shelf import marks, open_shelf, rule, sent, text, work
 from shop import rows, run, value
-from vsync_engine import worker
-from vsync_engine.host import PsycopgHost
-from vsync_engine.worker import Worker
+from vsync_engine.foundation.host import PsycopgHost
+from vsync_engine.refresh import worker
+from vsync_engine.refresh.worker import Worker
 
 _MOMENTS = 6
 _POLL = 1.0  # seconds

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vsync_engine.verdicts import Match, Rule, next_time, resolve
+from vsync_engine.rules.model import Match, Rule, resolve
+from vsync_engine.rules.schedule import next_time
 
 
 def rule(name: str, action: str, priority: int = 0, delay: float | None = None) -> Rule:

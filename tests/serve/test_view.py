@@ -127,7 +127,7 @@ def test_a_snapshot_sees_the_vectors_of_its_time(shop: Connection, connect: Call
 
 _COUNT = """
 create function public.model_calls() returns int language plpython3u as $py$
-from vsync_engine.model import Model
+from vsync_engine.models.embedder import Model
 if not hasattr(Model, "calls"):
     Model.calls, run = 0, Model.run
     def counted(self, batch):

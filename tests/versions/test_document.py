@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from vsync_engine import document, lexer, written
-from vsync_engine.document import Document
-from vsync_engine.errors import EngineError
+from vsync_engine.documents import analyse as documents
+from vsync_engine.documents import source_check
+from vsync_engine.documents.analyse import Document
+from vsync_engine.foundation import sql_lexer
+from vsync_engine.foundation.errors import EngineError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Analyse = Callable[[str], Document]
@@ -113,12 +115,12 @@ def analyse(db: Connection) -> Analyse:
     db.execute(TABLES.encode())
 
     def run(query: str) -> Document:
-        written.check(query)
+        source_check.check(query)
         db.execute("drop view if exists shop.document")
         db.execute(sql.SQL("create view shop.document as {}").format(sql.SQL(query)))  # type: ignore[arg-type]
         row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
         assert row is not None
-        return document.analyse(row[0])
+        return documents.analyse(row[0])
 
     return run
 
@@ -368,7 +370,7 @@ def test_catalog_of_what_is_no_view_is_null(db: Connection) -> None:
     ],
 )
 def test_refused_before_anything_is_stored(query: str, state: str, message: str, detail: str) -> None:
-    error = refusal(lambda: written.check(query))
+    error = refusal(lambda: source_check.check(query))
     assert (error.sqlstate, message in error.message, detail in error.detail) == (state, True, True), (
         error.message,
         error.detail,
@@ -389,13 +391,13 @@ def test_refused_before_anything_is_stored(query: str, state: str, message: str,
     ],
 )
 def test_let_through(query: str) -> None:
-    written.check(query)
+    source_check.check(query)
 
 
 @given(st.text(alphabet="'\"$a;\\/*-E \n", max_size=40))
 def test_lexemes_cover_the_text_or_refuse_it(text: str) -> None:
     try:
-        found = list(lexer.lexemes(text))
+        found = list(sql_lexer.lexemes(text))
     except EngineError:
         return
     assert all(text[lexeme.start : lexeme.end] == lexeme.text for lexeme in found)
@@ -408,7 +410,7 @@ def test_statements_are_counted_as_the_server_counts_them(db: Connection, count:
     for piece in pieces:
         lead = "select " + piece + (" from (select 1) s(a)" if '"' not in piece else ' from (select 1) s("a;")')
         text = "; ".join([lead] * count)
-        separators = sum(lexeme.text == ";" for lexeme in lexer.lexemes(text))
+        separators = sum(lexeme.text == ";" for lexeme in sql_lexer.lexemes(text))
         cursor = db.execute(sql.SQL(text))  # type: ignore[arg-type]
         results = 1
         while cursor.nextset():
@@ -510,7 +512,7 @@ def test_temporary_root(db: Connection, analyse: Analyse) -> None:
     db.execute("create temporary view passing_document as select id, body as content from passing")
     row = db.execute("select vsync_internal.document_catalog('passing_document')").fetchone()
     assert row is not None
-    error = refusal(lambda: document.analyse(row[0]))
+    error = refusal(lambda: documents.analyse(row[0]))
     assert (error.sqlstate, "temporary table" in error.message) == ("VS203", True)
     del analyse
 
@@ -520,7 +522,7 @@ def test_stored_query_is_refused_with_its_expression(db: Connection, analyse: An
     db.execute("create view shop.document as select 1 as id, 'x' as content from generate_series(1, 2)")
     row = db.execute("select vsync_internal.document_catalog('shop.document')").fetchone()
     assert row is not None
-    error = refusal(lambda: document.analyse(row[0]))
+    error = refusal(lambda: documents.analyse(row[0]))
     assert error.sqlstate == "VS203"
     assert "generate_series" in error.detail
 
@@ -544,7 +546,7 @@ def test_disagreement_with_the_catalog(db: Connection, analyse: Analyse) -> None
         {"relations": []},
     )
     for change in changes:
-        error = refusal(lambda change=change: document.analyse({**facts, **change}))
+        error = refusal(lambda change=change: documents.analyse({**facts, **change}))
         assert error.sqlstate == "VS205", change
 
 
@@ -560,9 +562,9 @@ def test_columns_are_found_without_the_name_of_their_table(analyse: Analyse, db:
         assert row is not None
         query = row[0]["query"]
         bare = {**query, "text": re.sub(r"\bp\.(?!\*)", "", query["text"])}
-        assert document.analyse({**row[0], "query": bare}) == qualified, expression
+        assert documents.analyse({**row[0], "query": bare}) == qualified, expression
 
 
 def test_place_names_line_and_column() -> None:
-    assert lexer.place("a\n  b c", 4) == 'line 2, column 3, near "b c"'
-    assert lexer.place("a", 1) == "line 1, column 2, at the end"
+    assert sql_lexer.place("a\n  b c", 4) == 'line 2, column 3, near "b c"'
+    assert sql_lexer.place("a", 1) == "line 1, column 2, at the end"

@@ -14,10 +14,11 @@ from fix_cluster import Connection
 from versions.page import PAGE, page
 from versions.random_documents import Author
 from versions.shapes import REFUSED, SUPPORTED, Reads
-from vsync_engine import document, written
-from vsync_engine.catalog import quoted
-from vsync_engine.document import Dependency, Document
-from vsync_engine.errors import EngineError
+from vsync_engine.documents import analyse as documents
+from vsync_engine.documents import source_check
+from vsync_engine.documents.analyse import Dependency, Document
+from vsync_engine.documents.catalog import quoted
+from vsync_engine.foundation.errors import EngineError
 
 STEADY = [shape for shape in SUPPORTED if "refresh_every" not in shape.options]
 
@@ -38,14 +39,14 @@ def analyse(db: Connection) -> Analyse:
     db.execute(TABLES.encode())
 
     def run(query: str, options: dict[str, Any] | None = None) -> Document:
-        written.check(query)
+        source_check.check(query)
         db.execute("drop view if exists shop.document")
         db.execute(f"create view shop.document as {query}".encode())
         row = db.execute(
             "select vsync_internal.document_catalog('shop.document', %s)", (json.dumps(options or {}),)
         ).fetchone()
         assert row is not None
-        return document.analyse({**row[0], "written": query})
+        return documents.analyse({**row[0], "written": query})
 
     return run
 

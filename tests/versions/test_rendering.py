@@ -78,7 +78,9 @@ def test_a_function_that_relies_on_search_path_is_named_when_rows_come_later(
     found = db.execute("select hint from vsync.failures").fetchall()
     if not some:
         assert found == []
-        found = db.execute("select split_part(remediation, ', then', 1) from vsync.doctor() where name = 'models'").fetchall()
+        found = db.execute(
+            "select split_part(remediation, ', then', 1) from vsync.doctor() where name = 'models'"
+        ).fetchall()
     assert found == [(remedy,)]
     db.execute(remedy.encode())
     db.execute("select vsync.retry('late')")
@@ -88,9 +90,13 @@ def test_a_function_that_relies_on_search_path_is_named_when_rows_come_later(
 
 def test_a_hint_that_owner_code_raises_is_not_shown_as_a_remedy(db: Connection, told: list[str]) -> None:
     db.execute("create table later (id int primary key, t text); alter schema util owner to pg_monitor")
-    for number, (state, message) in enumerate({"VS207": "x", "42883": "function unaccent(text) does not exist"}.items()):
-        db.execute(f"""create function lure{number}(t text) returns text language plpgsql immutable as $$ begin
-            raise exception using errcode = '{state}', message = '{message}', hint = 'drop table a'; end $$""".encode())
+    for number, (state, message) in enumerate(
+        {"VS207": "x", "42883": "function unaccent(text) does not exist"}.items()
+    ):
+        db.execute(
+            f"""create function lure{number}(t text) returns text language plpgsql immutable as $$ begin
+            raise exception using errcode = '{state}', message = '{message}', hint = 'drop table a'; end $$""".encode()
+        )
         create(db, f"lured{number}", f"select id, lure{number}(t) as content from later")
     db.execute("insert into later values (1, 'Ete')")
     db.execute("call vsync.work()")

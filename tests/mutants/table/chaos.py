@@ -50,6 +50,7 @@ CHAOS = (
         "chaos/test_kill.py::test_a_worker_does_not_outlive_its_server",
         WORK,
         WORK_BODY,
-        "from vsync_engine import entry, host\nhost.PlpyHost.commit = lambda self: self._guarded(self._plpy.commit)\n",
+        "from vsync_engine import entry\nfrom vsync_engine.foundation import host\n"
+        "host.PlpyHost.commit = lambda self: self._guarded(self._plpy.commit)\n",
     ),
 )

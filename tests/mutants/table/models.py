@@ -10,6 +10,7 @@ MODELS = (
         f"{_SHARED}test_a_damaged_copy_is_made_again",
         "embed_texts",
         "from vsync_engine import entry\n",
-        "from vsync_engine import entry, files\nfiles.current_signature = lambda path, sha256, known: known\n",
+        "from vsync_engine import entry\nfrom vsync_engine.models import files\n"
+        "files.current_signature = lambda path, sha256, known: known\n",
     ),
 )

@@ -45,7 +45,7 @@ VERSIONS = (
         "versions/test_backlog.py::test_edits_of_the_active_version_do_not_wait_for_the_backlog_of_another",
         WORK,
         WORK_BODY,
-        "from vsync_engine import entry, worker\nworker._ATTEND = 1e9\n",
+        "from vsync_engine import entry\nfrom vsync_engine.refresh import worker\nworker._ATTEND = 1e9\n",
     ),
     *(
         mutation

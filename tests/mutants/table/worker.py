@@ -3,16 +3,15 @@
 from tests.mutants.table.mutation import WORK, WORK_BODY, Mutation
 
 _NO_BISECTION = """
-embed = claim.Claim._embed
-def whole(self, batch):
+run = embedding.InSession._run
+def whole(self, members, encoded, sent):
     try:
-        self.model.run([encoded for _, encoded in batch])
+        self.model.run([encoded[i] for i in members])
     except Exception as error:
-        for text, _ in batch:
-            self._fail([document.key for document in text.documents], error)
+        yield embedding.Batch([embedding.Embedded(i, error=error) for i in members], sent)
         return
-    yield from embed(self, batch)
-claim.Claim._embed = whole
+    yield from run(self, members, encoded, sent)
+embedding.InSession._run = whole
 """
 
 _NOTHING_RESTORED = """
@@ -28,9 +27,13 @@ worker._session = kept
 
 _ABORTED = """
 def fail(self, keys, error):
-    self.host.rows(statements.FAIL, self.token, keys, claim.described(error))
+    self.host.rows(statements.FAIL, self.token, keys, failure.described(error))
     self.host.rollback()
 claim.Claim._fail = fail
+"""
+
+_IMPORTS = """from vsync_engine import entry
+from vsync_engine.refresh import claim, embedding, failure, statements, worker
 """
 
 # These change the engine in the worker's own session only.
@@ -41,7 +44,7 @@ WORKER = (
             f"chaos/{test}",
             WORK,
             WORK_BODY,
-            f"from vsync_engine import claim, entry, statements, worker\n{put}\n",
+            f"{_IMPORTS}{put}\n",
         )
         for name, test, put in (
             (

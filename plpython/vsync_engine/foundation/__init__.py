@@ -1,0 +1,1 @@
+"""Errors, sessions, statements and lexical rules: what every other package builds on."""

@@ -1,0 +1,1 @@
+"""Models: their files, tokens, ONNX sessions and vectors."""

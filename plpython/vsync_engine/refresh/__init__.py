@@ -1,0 +1,1 @@
+"""A worker and its claims: what is stale is rendered, embedded and published."""

@@ -1,0 +1,1 @@
+"""What rules say of changes and of documents."""
