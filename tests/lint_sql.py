@@ -55,9 +55,21 @@ def unlisted() -> Iterator[str]:
             yield name
 
 
+def misplaced() -> Iterator[str]:
+    """Yield the files that the table of contents names too late: foundation, tables, then the stages in their order."""
+    contents = (SQL / "install.sql").read_text(encoding="utf-8")
+    names = [line.removeprefix("\\ir ") for line in contents.splitlines() if line.startswith("\\ir ")]
+    places = [
+        (0 if name.startswith("00_") else 1 if name.endswith("/tables.sql") else 2, name.partition("/")[0])
+        for name in names
+    ]
+    yield from (name for name, place, before in zip(names[1:], places[1:], places, strict=False) if place < before)
+
+
 def main() -> int:
     """Print every finding."""
     complaints = [f"sql/{name}: not named in install.sql" for name in unlisted()]
+    complaints += [f"sql/install.sql: {name} comes after a later stage" for name in misplaced()]
     for path in sorted(SQL.rglob("*.sql")):
         complaints += [f"sql/{path.relative_to(SQL)}:{number}: {text}" for number, text in findings(path)]
     sys.stdout.write("".join(f"{complaint}\n" for complaint in complaints))

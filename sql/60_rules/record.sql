@@ -1,31 +1,3 @@
-create table vsync_internal.rule_stats (
-    rule_id int primary key,
-    asked bigint not null default 0,
-    matched bigint not null default 0,
-    failed bigint not null default 0,
-    seconds float8 not null default 0,
-    saved bigint not null default 0,
-    last_matched_at timestamptz,
-    last_error text,
-    last_error_at timestamptz
-) with (fillfactor = 50);
-comment on table vsync_internal.rule_stats is 'what asking each rule came to. saved: texts that would have gone to the model and did not';
-
--- An array a batch and a rule: a decision costs a few bytes and no index.
-create table vsync_internal.decided (
-    version_id int not null,
-    rule_id int not null,
-    revision int not null,
-    stage text not null,
-    verdict text not null,
-    relation regclass,
-    keys text[] not null,
-    at timestamptz not null default now()
-);
-create index on vsync_internal.decided using brin (at);
-comment on table vsync_internal.decided is 'what rules decided of late, a row for each rule in a batch. verdict: the action, overruled, or failed';
-comment on column vsync_internal.decided.keys is 'keys of documents; where there is a relation, tuples of this dependency that lead to them';
-
 create function vsync_internal.record_rules(version_id int, tallies jsonb, decisions jsonb)
 returns bigint
 language plpgsql

@@ -1,6 +1,3 @@
-create type vsync_internal.rendered as (key text, content text, hash text, further text, mark text, doc text, last text, made text);
-comment on type vsync_internal.rendered is 'a document whose text differs from what is embedded';
-
 create function vsync_internal.document_reads(embedding name)
 returns text[]
 language plpgsql

@@ -73,3 +73,45 @@ comment on column vsync_internal.holds.xid is 'the transaction whose change wait
 comment on column vsync_internal.holds.settled is 'a worker has freed what was approved, or turned away what was rejected';
 create index on vsync_internal.holds (version_id, xid);
 create index on vsync_internal.holds (id) where not settled and state <> 'waiting';
+
+-- When a rule begins, ends or changes, what it decided, and what was decided below it, is decided again. Whoever changes a rule leaves a
+-- turn behind; validity that begins or passes is noticed by a worker, which flips in_force and so leaves one too.
+create table vsync_internal.rule_turns (
+    id bigint generated always as identity primary key,
+    embedding name not null,
+    rule_id int not null,
+    begins boolean not null,
+    generation bigint
+);
+comment on table vsync_internal.rule_turns is 'rules that began, ended or changed, and whose decisions a worker has to look at again';
+comment on column vsync_internal.rule_turns.begins is 'what lower rules hold back is looked at too';
+comment on column vsync_internal.rule_turns.generation is 'marks from here on were decided by the rules as they are now; null: nobody has begun';
+create table vsync_internal.rule_stats (
+    rule_id int primary key,
+    asked bigint not null default 0,
+    matched bigint not null default 0,
+    failed bigint not null default 0,
+    seconds float8 not null default 0,
+    saved bigint not null default 0,
+    last_matched_at timestamptz,
+    last_error text,
+    last_error_at timestamptz
+) with (fillfactor = 50);
+comment on table vsync_internal.rule_stats is 'what asking each rule came to. saved: texts that would have gone to the model and did not';
+
+-- An array a batch and a rule: a decision costs a few bytes and no index.
+create table vsync_internal.decided (
+    version_id int not null,
+    rule_id int not null,
+    revision int not null,
+    stage text not null,
+    verdict text not null,
+    relation regclass,
+    keys text[] not null,
+    at timestamptz not null default now()
+);
+create index on vsync_internal.decided using brin (at);
+comment on table vsync_internal.decided is 'what rules decided of late, a row for each rule in a batch. verdict: the action, overruled, or failed';
+comment on column vsync_internal.decided.keys is 'keys of documents; where there is a relation, tuples of this dependency that lead to them';
+create type vsync_internal.rendered as (key text, content text, hash text, further text, mark text, doc text, last text, made text);
+comment on type vsync_internal.rendered is 'a document whose text differs from what is embedded';

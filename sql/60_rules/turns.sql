@@ -1,16 +1,3 @@
--- When a rule begins, ends or changes, what it decided, and what was decided below it, is decided again. Whoever changes a rule leaves a
--- turn behind; validity that begins or passes is noticed by a worker, which flips in_force and so leaves one too.
-create table vsync_internal.rule_turns (
-    id bigint generated always as identity primary key,
-    embedding name not null,
-    rule_id int not null,
-    begins boolean not null,
-    generation bigint
-);
-comment on table vsync_internal.rule_turns is 'rules that began, ended or changed, and whose decisions a worker has to look at again';
-comment on column vsync_internal.rule_turns.begins is 'what lower rules hold back is looked at too';
-comment on column vsync_internal.rule_turns.generation is 'marks from here on were decided by the rules as they are now; null: nobody has begun';
-
 create function vsync_internal.note_turn()
 returns trigger
 language plpgsql

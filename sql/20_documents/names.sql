@@ -1,28 +1,3 @@
--- A stored view keeps to the tables and columns that its names meant when it was created. A migration that swaps two tables, or two columns, by
--- renaming them leaves it with the old ones. What the document's text names, as it was resolved, is therefore kept.
-create table vsync_internal.document_names (
-    version_id int not null,
-    relation regclass not null,
-    attnum int2 not null,
-    name text not null,
-    since timestamptz not null default now(),
-    primary key (version_id, relation, attnum, name)
-);
-comment on table vsync_internal.document_names is
-'the relations and columns that a version''s document names, with the names they had when the document was resolved, and since; attnum 0: the relation itself';
-comment on column vsync_internal.document_names.name is 'of a relation schema.name as format(''%I.%I'') writes it, of a column its name';
-comment on column vsync_internal.document_names.since is 'start of the transaction that wrote the name down';
-
-create table vsync_internal.document_texts (
-    version_id int not null,
-    since timestamptz not null default now(),
-    text text not null,
-    primary key (version_id, since)
-);
-comment on table vsync_internal.document_texts is
-'a version''s document with the names that it was resolved by, qualified, and with those that its tables and columns have had since';
-comment on column vsync_internal.document_texts.since is 'start of the transaction that wrote the text down';
-
 create function vsync_internal.forget_names(variadic versions int[])
 returns boolean
 language plpgsql

@@ -47,3 +47,31 @@ begin
 end
 $$;
 comment on function vsync_internal.find_version(name, int) is 'a live version by number, or error VS401';
+
+create function vsync_internal.fingerprint(version vsync_internal.versions)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(convert_to(version.document, 'UTF8')), 'hex') $$;
+comment on function vsync_internal.fingerprint(vsync_internal.versions) is 'sha256 of a version''s document query, as it was given';
+
+create function vsync_internal.owner_of(embedding name)
+returns name
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select coalesce(pg_get_userbyid(p.proowner), e.owner) from vsync_internal.embeddings as e
+        left join vsync_internal.serving as s on s.embedding = e.name
+        left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
+        left join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (v.data || '_missing')::name
+        where e.name = owner_of.embedding);
+end
+$$;
+comment on function vsync_internal.owner_of(name) is
+'the role an embedding belongs to, whatever it is called today: the owner of the reader that stays when the document''s view goes. A view of that name made by
+somebody else changes nothing';

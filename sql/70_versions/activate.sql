@@ -1,3 +1,11 @@
+create view vsync.activations as
+select a.embedding, a.version, a.previous, a.action, a.forced, a.figures, a.at, a.by, v.label, w.label as previous_label
+from vsync_internal.activations as a
+left join vsync_internal.versions as v on v.embedding = a.embedding and v.version = a.version
+left join vsync_internal.versions as w on w.embedding = a.embedding and w.version = a.previous;
+comment on view vsync.activations is 'Which version was served from when: created, activated or rolled back, by whom, whether forced past the gate, with the gate''s figures.
+Example: select at, version, action, by from vsync.activations where embedding = ''product_search'' order by at';
+
 create function vsync_internal.coverage(version vsync_internal.versions, counted boolean)
 returns jsonb
 language plpgsql

@@ -122,12 +122,6 @@ as $$
 $$;
 comment on function vsync_internal.publication() is 'what the publication contains';
 
-create table vsync_internal.wal_relations (
-    relation regclass primary key,
-    members regclass[] not null
-);
-comment on table vsync_internal.wal_relations is 'partitioned tables captured by WAL, and their partitions as last seen: another set means that rows came or went unseen';
-
 create function vsync_internal.has_publication()
 returns boolean
 language plpgsql

@@ -193,16 +193,3 @@ begin
 end
 $$;
 comment on function vsync_internal.notice_drop() is 'takes down versions whose table, document or vectors were dropped; follows dropped partitions';
-
--- Event triggers are a superuser's; without one, doctor() still finds what they would have followed.
-do $$
-begin
-    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        create event trigger vsync_follow_ddl on ddl_command_end
-            when tag in ('ALTER TABLE', 'CREATE TABLE', 'DROP TRIGGER', 'CREATE VIEW', 'ALTER VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER TYPE',
-                'CREATE POLICY', 'ALTER POLICY', 'GRANT', 'REVOKE')
-            execute function vsync_internal.follow_ddl();
-        create event trigger vsync_notice_drop on sql_drop execute function vsync_internal.notice_drop();
-    end if;
-end
-$$;

@@ -1,6 +1,15 @@
-create type vsync_internal.publishable as (
-    key text, chunk int, content text, hash text, document text, vector text, further jsonb, whole text, truncated boolean, fresh boolean, made text);
-comment on type vsync_internal.publishable is 'a chunk as the worker hands it over';
+create function vsync_internal.rate(rate float8, since timestamptz, done bigint, upto timestamptz)
+returns float8
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return rate * exp(least(0, extract(epoch from since - upto)) / 20) + coalesce(done, 0) / 20.0;
+end
+$$;
+comment on function vsync_internal.rate(float8, timestamptz, bigint, timestamptz) is
+'a mean of documents finished a second in which what is 20 seconds old weighs a third; done: finished just now';
 
 create function vsync_internal.publish(token bigint, rows text, inferred bigint, busy float8 default 0)
 returns bigint

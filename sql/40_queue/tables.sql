@@ -1,19 +1,6 @@
 create sequence vsync_internal.generation;
 create sequence vsync_internal.token;
 
-create function vsync_internal.is_due(at timestamptz)
-returns boolean
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return at is null or at not between clock_timestamp() and clock_timestamp() + interval '5 minutes';
-end
-$$;
-comment on function vsync_internal.is_due(timestamptz) is
-'whether a short wait is over. None is longer than five minutes: a moment further off was set before the clock was put back';
-
 create table vsync_internal.marks (
     version_id int not null,
     key text collate "C" not null,

@@ -58,12 +58,3 @@ begin
 end
 $$;
 comment on function vsync_internal.before_drop_extension() is 'lets DROP EXTENSION begin when it need not wait for anybody any more';
-
-do $$
-begin
-    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        create event trigger vsync_before_drop_extension on ddl_command_start
-            when tag in ('DROP EXTENSION') execute function vsync_internal.before_drop_extension();
-    end if;
-end
-$$;

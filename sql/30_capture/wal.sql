@@ -1,26 +1,3 @@
--- Capture by WAL: one logical slot and one publication a database. The slot is never ahead of read_lsn: what it was read to is
--- committed first. So a slot that is ahead is not the one we left.
-create table vsync_internal.wal_state (
-    one boolean primary key default true check (one),
-    slot name,
-    ready boolean not null default false,
-    made_at timestamptz,
-    read_lsn pg_lsn,
-    read_at timestamptz,
-    transactions bigint not null default 0,
-    keys bigint not null default 0,
-    remade int not null default 0,
-    remade_at timestamptz,
-    reason text,
-    error text,
-    retry_at timestamptz
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
-comment on table vsync_internal.wal_state is 'how far the slot has been read into the log; not dumped: a restored database has no slot';
-comment on column vsync_internal.wal_state.ready is 'the slot was made, and the backfill that covers what came before it was set';
-comment on column vsync_internal.wal_state.read_lsn is 'every commit record that begins below is in the log';
-comment on column vsync_internal.wal_state.read_at is 'what was committed before is in the log';
-comment on column vsync_internal.wal_state.reason is 'why the slot was made again';
-
 create function vsync_internal.slot_name()
 returns name
 language sql

@@ -120,106 +120,27 @@ create table vsync_internal.releases (
 comment on table vsync_internal.releases is 'versions that release_table() took down, until they are followed again';
 comment on column vsync_internal.releases.shape is 'what their tables looked like then';
 
-create function vsync_internal.rate(rate float8, since timestamptz, done bigint, upto timestamptz)
-returns float8
-language plpgsql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return rate * exp(least(0, extract(epoch from since - upto)) / 20) + coalesce(done, 0) / 20.0;
-end
-$$;
-comment on function vsync_internal.rate(float8, timestamptz, bigint, timestamptz) is
-'a mean of documents finished a second in which what is 20 seconds old weighs a third; done: finished just now';
-
--- Read by the serving views under the statement's snapshot: activating a version updates one row here.
-create table vsync_internal.serving (
-    embedding name primary key,
-    version int not null
+-- A stored view keeps to the tables and columns that its names meant when it was created. A migration that swaps two tables, or two columns, by
+-- renaming them leaves it with the old ones. What the document's text names, as it was resolved, is therefore kept.
+create table vsync_internal.document_names (
+    version_id int not null,
+    relation regclass not null,
+    attnum int2 not null,
+    name text not null,
+    since timestamptz not null default now(),
+    primary key (version_id, relation, attnum, name)
 );
-comment on table vsync_internal.serving is 'the version each embedding is served from';
+comment on table vsync_internal.document_names is
+'the relations and columns that a version''s document names, with the names they had when the document was resolved, and since; attnum 0: the relation itself';
+comment on column vsync_internal.document_names.name is 'of a relation schema.name as format(''%I.%I'') writes it, of a column its name';
+comment on column vsync_internal.document_names.since is 'start of the transaction that wrote the name down';
 
-create table vsync_internal.activations (
-    id bigint generated always as identity primary key,
-    embedding name not null,
-    version int not null,
-    previous int,
-    action text not null,
-    forced boolean not null default false,
-    figures jsonb not null default '{}',
-    at timestamptz not null default clock_timestamp(),
-    by name not null default session_user
+create table vsync_internal.document_texts (
+    version_id int not null,
+    since timestamptz not null default now(),
+    text text not null,
+    primary key (version_id, since)
 );
-comment on table vsync_internal.activations is 'which version was served from when, and who decided it on what figures';
-
-create table vsync_internal.comparisons (
-    id bigint generated always as identity primary key,
-    embedding name not null,
-    versions int[] not null,
-    figures jsonb not null,
-    at timestamptz not null default clock_timestamp(),
-    by name not null default session_user
-);
-comment on table vsync_internal.comparisons is 'results of compare_versions, which the gate reads';
-
-create function vsync_internal.fingerprint(version vsync_internal.versions)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$ select encode(sha256(convert_to(version.document, 'UTF8')), 'hex') $$;
-comment on function vsync_internal.fingerprint(vsync_internal.versions) is 'sha256 of a version''s document query, as it was given';
-
-create view vsync.activations as
-select a.embedding, a.version, a.previous, a.action, a.forced, a.figures, a.at, a.by, v.label, w.label as previous_label
-from vsync_internal.activations as a
-left join vsync_internal.versions as v on v.embedding = a.embedding and v.version = a.version
-left join vsync_internal.versions as w on w.embedding = a.embedding and w.version = a.previous;
-comment on view vsync.activations is 'Which version was served from when: created, activated or rolled back, by whom, whether forced past the gate, with the gate''s figures.
-Example: select at, version, action, by from vsync.activations where embedding = ''product_search'' order by at';
-
-create function vsync_internal.owner_of(embedding name)
-returns name
-language plpgsql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (
-        select coalesce(pg_get_userbyid(p.proowner), e.owner) from vsync_internal.embeddings as e
-        left join vsync_internal.serving as s on s.embedding = e.name
-        left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
-        left join pg_proc as p on p.pronamespace = 'vsync_data'::regnamespace and p.proname = (v.data || '_missing')::name
-        where e.name = owner_of.embedding);
-end
-$$;
-comment on function vsync_internal.owner_of(name) is
-'the role an embedding belongs to, whatever it is called today: the owner of the reader that stays when the document''s view goes. A view of that name made by
-somebody else changes nothing';
-
-create view vsync.embeddings as
-select e.name, e.root, coalesce(pg_catalog.pg_get_userbyid(d.proowner), e.owner) as owner, e.capture, e.options, s.version as active_version, e.created_at,
-    n.nspname as view_schema, e.name as view_name
-from vsync_internal.embeddings as e
-left join vsync_internal.serving as s on s.embedding = e.name
-left join vsync_internal.versions as v on v.embedding = e.name and v.version = s.version
-left join pg_catalog.pg_proc as d on d.pronamespace = 'vsync_data'::pg_catalog.regnamespace and d.proname = (v.data || '_missing')::name
-left join pg_catalog.pg_class as c on c.oid = e.root
-left join pg_catalog.pg_namespace as n on n.oid = c.relnamespace;
-comment on view vsync.embeddings is 'Embeddings, their root table, owner and capture; the serving view is view_schema.view_name.
-Example: select name, root, active_version from vsync.embeddings';
-
-create view vsync.versions as
-select v.embedding, v.version, v.label, v.state, v.paused, v.following, m.name as model, m.revision as model_revision, m.sha256 as model_sha256, m.dimensions,
-    v.document, d.columns, v.chunk, v.index, format('vsync_data.%I', v.data) as vectors, p.phase as backfill_phase,
-    p.broken, v.created_at, v.retired_at, vsync_internal.fingerprint(v) as document_sha256
-from vsync_internal.versions as v
-join vsync_internal.models as m on m.id = v.model_id
--- a dropped version has neither
-left join vsync_internal.progress as p on p.version_id = v.id
-left join vsync_internal.dependencies as d on d.version_id = v.id and d.number = 0;
-comment on view vsync.versions is 'Versions of embeddings, and what makes their vectors: model, document query, the columns of the root that matter, chunking, index; broken: why it is;
-document_sha256: of the document query as it was given.
-Example: select embedding, version, state, model from vsync.versions';
+comment on table vsync_internal.document_texts is
+'a version''s document with the names that it was resolved by, qualified, and with those that its tables and columns have had since';
+comment on column vsync_internal.document_texts.since is 'start of the transaction that wrote the text down';

@@ -29,16 +29,3 @@ begin
 end
 $$;
 comment on function vsync_internal.guard_functions() is 'lets nobody but the installer and superusers change the functions of vsync';
-
-do $$
-begin
-    if (select r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user) then
-        create event trigger vsync_guard_functions on ddl_command_end
-            when tag in ('ALTER FUNCTION', 'ALTER PROCEDURE', 'ALTER ROUTINE', 'CREATE FUNCTION', 'CREATE PROCEDURE')
-            execute function vsync_internal.guard_functions();
-        create event trigger vsync_guard_dropped_functions on sql_drop
-            when tag in ('DROP FUNCTION', 'DROP PROCEDURE', 'DROP ROUTINE', 'DROP OWNED')
-            execute function vsync_internal.guard_functions();
-    end if;
-end
-$$;
