@@ -6,6 +6,7 @@ from tests.mutants.table.indexes import INDEXES
 from tests.mutants.table.keeping import AUDIT, KEEPING
 from tests.mutants.table.models import MODELS
 from tests.mutants.table.mutation import Mutation
+from tests.mutants.table.owner_code import OWNER_CODE
 from tests.mutants.table.queue import LOG, QUEUE
 from tests.mutants.table.row_security import ROW_SECURITY
 from tests.mutants.table.rules import RULES
@@ -27,6 +28,7 @@ MUTATIONS = (
     *INDEXES,
     *RULES,
     *ROW_SECURITY,
+    *OWNER_CODE,
     *CHAOS,
     *MODELS,
 )
