@@ -29,13 +29,29 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_reason text := (
+        select min(c.lost) from vsync_internal.captures as c
+        where c.lost is not null and exists (
+            select from vsync_internal.dependencies as d
+            join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger'
+            where d.version_id = unseen.version_id and d.relation = c.relation));
 begin
-    return coalesce(
-        (select min(c.lost) from vsync_internal.captures as c where c.lost is not null and exists (
-            select from vsync_internal.dependencies as d join vsync_internal.feeds as f on f.id = d.feed_id and f.capture = 'trigger'
-            where d.version_id = unseen.version_id and d.relation = c.relation)),
-        (select min(format('its document names %s, which is another %s now', n.name, case when n.attnum = 0 then 'relation' else 'column' end))
-            from vsync_internal.renamed_apart as n where n.version_id = unseen.version_id));
+    -- every search asks: the view, which looks at whether the database was restored, is read only where a name is another's
+    if v_reason is null and exists (
+        select from vsync_internal.document_names as n
+        where n.version_id = unseen.version_id and case n.attnum
+            when 0 then to_regclass(n.name) <> n.relation
+            else exists (
+                select from pg_attribute as a
+                where a.attrelid = n.relation and a.attname = n.name and a.attnum <> n.attnum) end)
+    then
+        v_reason := (
+            select min(format('its document names %s, which is another %s now', n.name, case when n.attnum = 0 then 'relation' else 'column' end))
+            from vsync_internal.renamed_apart as n
+            where n.version_id = unseen.version_id);
+    end if;
+    return v_reason;
 end
 $$;
 comment on function vsync_internal.unseen(int) is 'why changes of what a version''s document names are not captured now; null where all are';
