@@ -39,8 +39,12 @@ class Worker:
 
     def __init__(self, command: list[str], log: Path) -> None:
         self.log = log
-        with log.open("w") as stderr:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have had it ignored
+        try:
+            with log.open("w") as stderr:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        finally:
+            signal.signal(signal.SIGHUP, before)
 
     def events(self, name: str = "") -> list[dict[str, Any]]:
         lines = self.log.read_text("utf-8").splitlines()
