@@ -21,7 +21,12 @@ declare
     v_names vsync_internal.document_names[];
     v_text text;
 begin
-    if v_view is null then
+    begin
+        v_text := rtrim(pg_get_viewdef(v_view), ';');
+    exception when internal_error or undefined_table then
+        null; -- dropped while this waited for it
+    end;
+    if v_text is null then
         return 0;
     end if;
     v_names := array(
@@ -34,7 +39,6 @@ begin
         cross join lateral (values (0::int2), (d.refobjsubid::int2)) as p (attnum)
         left join pg_attribute as a on a.attrelid = c.oid and a.attnum = p.attnum and p.attnum > 0
         where w.ev_class = v_view);
-    v_text := rtrim(pg_get_viewdef(v_view), ';');
     delete from vsync_internal.document_names as n where n.version_id = record_names.version_id
         and not exists (select from unnest(v_names) as m where (m.relation, m.attnum) = (n.relation, n.attnum));
     -- a name that a transaction gave and took away was nobody's; with an old name back, what came after it counts no more

@@ -7,6 +7,7 @@ from psycopg import errors, sql
 
 from fix_cluster import Connect, Connection, MakeRole
 from promise.oracle import Declared, assert_fresh, contents, declare, embedded_total, register, work
+from races.steps import blocked, in_background, wait_until
 
 
 @pytest.fixture
@@ -148,6 +149,18 @@ def test_a_name_that_was_given_for_a_while_may_be_used_again(db: Connection, not
     assert found(db, "documents") == []
     db.execute("create table notes (id int)")
     assert len(found(db, "documents")) == 1
+
+
+def test_names_are_read_while_a_table_is_released(db: Connection, connect: Connect, notes: Declared) -> None:
+    releasing = connect(autocommit=False)
+    releasing.execute("select vsync.release_table('notes')")
+    reader = connect()
+    reading = in_background(lambda: reader.execute("select vsync_internal.record_names(1)").fetchall())
+    wait_until(lambda: blocked(db, reader), "the reader at the view")
+    releasing.execute("alter table notes alter column body type varchar(90)")
+    releasing.commit()
+    assert reading.result(30) == [(0,)]
+    assert_fresh(db, notes)
 
 
 def test_a_mere_rename_is_not_reported(db: Connection, notes: Declared) -> None:
